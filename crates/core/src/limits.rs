@@ -1,0 +1,38 @@
+//! Every limit of the core, each with its reason.
+
+use crate::time::Duration;
+
+/// Contacts one address-of-record may have by default: a person has a handful of phones.
+pub const CONTACTS_PER_AOR: usize = 16;
+/// Live binding time when the phone asks for none (RFC 3261 §10.2.1.1 suggests an hour).
+pub const EXPIRES_DEFAULT_S: u32 = 3_600;
+/// The longest binding; longer wishes are shortened (RFC 3261 §10.3 step 7).
+pub const EXPIRES_MAX_S: u32 = 7_200;
+/// The shortest binding; shorter wishes get 423 (RFC 3261 §10.3 step 7).
+pub const EXPIRES_MIN_S: u32 = 60;
+/// Branches one request may be forked to in all; sixteen contacts and some forwarding.
+pub const BRANCHES_PER_REQUEST: usize = 32;
+/// Breadth given to a request that comes without Max-Breadth (RFC 5393 §5.3.3).
+pub const MAX_BREADTH: u32 = 60;
+/// Max-Forwards given to a request that comes without (RFC 3261 §16.6 step 3).
+pub const MAX_FORWARDS: u8 = 70;
+/// Timer C must be larger than three minutes (RFC 3261 §16.6 step 11).
+pub const TIMER_C: Duration = Duration::from_secs(185);
+/// Transactions one partition holds; beyond it new requests get 503.
+pub const TRANSACTIONS: usize = 200_000;
+/// Calls one partition keeps for the live view; beyond it the oldest is let go from the view.
+pub const CALLS: usize = 100_000;
+/// A call of which nothing is heard for so long is taken for over (a lost BYE).
+pub const CALL_SILENCE: Duration = Duration::from_secs(12 * 3_600);
+/// Questions one partition may wait on.
+pub const ASKS: usize = 50_000;
+/// The longest a question may take; then the request goes on as if it had failed.
+pub const ASK_DEADLINE: Duration = Duration::from_secs(5);
+/// Credentials looked at in one message (a flood of them costs a hash each).
+pub const CREDENTIALS_PER_MESSAGE: usize = 4;
+/// How long a nonce is good (RFC 7616 §3.3 leaves it to us); then `stale=true`.
+pub const NONCE_LIFE: Duration = Duration::from_secs(300);
+/// Replay windows one partition keeps; the oldest goes first, its nonce is then stale.
+pub const REPLAY_WINDOWS: usize = 50_000;
+/// Retry-After of a 503 for a full table.
+pub const RETRY_AFTER_S: u32 = 5;

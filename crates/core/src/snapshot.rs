@@ -1,0 +1,158 @@
+//! What all partitions read and none writes: domains, accounts, peers, settings. Replaced whole.
+
+use crate::account::Account;
+use crate::address_of_record::AddressOfRecord;
+use crate::limits;
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use hashbrown::HashMap;
+
+/// Everything a decision may look at besides the request and the bindings.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The domains we are responsible for, in lower case (RFC 3261 §16.5).
+    pub domains: BTreeSet<Box<[u8]>>,
+    /// The domain that our own addresses stand for: who dials `bob@192.0.2.1` means `bob` here.
+    pub default_domain: Option<Box<[u8]>>,
+    /// The accounts.
+    pub accounts: Accounts,
+    /// Who needs no password because of where it calls from.
+    pub peers: Vec<Peer>,
+    /// Numbers and choices.
+    pub settings: Settings,
+}
+
+/// A configured peer: requests from its networks are not challenged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name in logs and explanations.
+    pub name: String,
+    /// Its networks, as address and prefix length.
+    pub networks: Vec<(IpAddr, u8)>,
+    /// Whether it may also register anybody's contacts.
+    pub may_register: bool,
+}
+
+impl Peer {
+    /// Whether `source` is in one of its networks. A v4 address in v6 clothes counts as v4.
+    pub fn holds(&self, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        self.networks.iter().any(|&(network, prefix)| contains(network, prefix, source))
+    }
+}
+
+fn contains(network: IpAddr, prefix: u8, source: IpAddr) -> bool {
+    match (network.to_canonical(), source) {
+        (IpAddr::V4(n), IpAddr::V4(s)) => {
+            let shift = 32 - u32::from(prefix.min(32));
+            u32::from(n).checked_shr(shift) == u32::from(s).checked_shr(shift)
+        }
+        (IpAddr::V6(n), IpAddr::V6(s)) => {
+            let shift = 128 - u32::from(prefix.min(128));
+            u128::from(n).checked_shr(shift) == u128::from(s).checked_shr(shift)
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+/// A digest algorithm (RFC 8760 §2.1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Algorithm {
+    /// `SHA-256`
+    Sha256,
+    /// `SHA-512-256`
+    Sha512_256,
+    /// `MD5`
+    Md5,
+}
+
+/// Numbers and choices, with their defaults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The challenges we send, in order of preference (RFC 8760 §2.3).
+    pub algorithms: Vec<Algorithm>,
+    /// Shortest binding in seconds.
+    pub expires_min_s: u32,
+    /// Binding time where the phone asks for none, in seconds.
+    pub expires_default_s: u32,
+    /// Longest binding in seconds.
+    pub expires_max_s: u32,
+    /// Contacts one address-of-record may have.
+    pub contacts_per_aor: usize,
+    /// Seconds a group of branches may ring before the next group is tried.
+    pub ring_s: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            algorithms: [Algorithm::Sha256, Algorithm::Md5].into(),
+            expires_min_s: limits::EXPIRES_MIN_S,
+            expires_default_s: limits::EXPIRES_DEFAULT_S,
+            expires_max_s: limits::EXPIRES_MAX_S,
+            contacts_per_aor: limits::CONTACTS_PER_AOR,
+            ring_s: 60,
+        }
+    }
+}
+
+/// All accounts. Cut into segments so that a copy with one change copies one segment only.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    segments: Vec<Arc<HashMap<AddressOfRecord, Account, foldhash::fast::FixedState>>>,
+}
+
+const SEGMENTS: usize = 256;
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self { segments: alloc::vec![Arc::default(); SEGMENTS] }
+    }
+}
+
+impl Accounts {
+    /// The account of this address-of-record.
+    pub fn find(&self, aor: &AddressOfRecord) -> Option<&Account> {
+        self.segments[segment_of(aor)].get(aor)
+    }
+
+    /// Adds or replaces one.
+    pub fn put(&mut self, account: Account) {
+        let segment = &mut self.segments[segment_of(&account.aor)];
+        Arc::make_mut(segment).insert(account.aor.clone(), account);
+    }
+
+    /// Removes one; tells whether it was there.
+    pub fn remove(&mut self, aor: &AddressOfRecord) -> bool {
+        Arc::make_mut(&mut self.segments[segment_of(aor)]).remove(aor).is_some()
+    }
+
+    /// All accounts, in order of their names.
+    pub fn sorted(&self) -> Vec<&Account> {
+        let mut all: Vec<_> = self.segments.iter().flat_map(|s| s.values()).collect();
+        all.sort_by(|a, b| a.aor.cmp(&b.aor));
+        all
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.segments.iter().map(|s| s.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn segment_of(aor: &AddressOfRecord) -> usize {
+    use core::hash::{BuildHasher, Hash, Hasher};
+    // Only administrators make accounts, so a fixed seed gives nobody a weapon.
+    let mut hasher = foldhash::fast::FixedState::with_seed(0x5e9).build_hasher();
+    aor.hash(&mut hasher);
+    (hasher.finish() >> 32) as usize % SEGMENTS
+}

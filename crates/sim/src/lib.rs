@@ -1,0 +1,1 @@
+//! A world in which the server runs on simulated time.
