@@ -1,16 +1,41 @@
-//! SIP messages as bytes (RFC 3261 sections 7 and 25).
+//! SIP messages as bytes (RFC 3261 §7 and §25).
+//!
+//! ```text
+//! stream -> frame ─┐
+//! datagram ────────┴-> scan -> Message ─┬-> headers, read on demand
+//!                             (positions)├-> check: what is wrong with it
+//!                                        └-> write: edit the bytes, answer, ask
+//! ```
+//!
+//! A received [`Message`] is its bytes and a table of positions. Making it judges nothing and
+//! allocates nothing; [`Message::check`] says what is wrong, so that it can be answered.
 #![no_std]
 extern crate alloc;
 
-/// A received message.
-#[derive(Clone, Copy, Debug)]
-pub struct Message<'a> {
-    bytes: &'a [u8],
-}
+pub mod limits;
+mod error;
+mod frame;
+mod scan;
+mod name;
+mod message;
+mod check;
+mod header;
+mod uri;
+mod write;
+mod sdp;
 
-impl<'a> Message<'a> {
-    /// The bytes as received.
-    pub fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-}
+pub use crate::error::{Fault, Malformed};
+pub use crate::frame::{Frame, FrameError, Framer};
+pub use crate::header::address::NameAddr;
+pub use crate::header::cseq::CSeq;
+pub use crate::header::params::{Iter as ParamsIter, Params};
+pub use crate::header::via::Via;
+pub use crate::message::{Contacts, Framing, Header, Message, StoredMessage, delta_seconds, parse};
+pub use crate::name::{Method, Name};
+pub use crate::scan::Index;
+pub use crate::sdp::{Direction, Media, Sdp};
+pub use crate::uri::{Host, SipUri, TelUri, Uri, equal, unescape};
+pub use crate::write::edit::Editor;
+pub use crate::write::reason::reason_phrase;
+pub use crate::write::request::{RequestWriter, write_ack, write_cancel};
+pub use crate::write::response::ResponseWriter;

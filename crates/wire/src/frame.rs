@@ -1,0 +1,222 @@
+//! Cuts a byte stream into messages (RFC 3261 §18.3, §7.5; RFC 5626 §3.5.1 keep-alives).
+
+use crate::limits;
+use crate::name::Name;
+use crate::scan::{number, trim};
+use alloc::vec::Vec;
+
+/// Collects what a stream brings and hands out whole messages. Holds no more than one message
+/// and what was pushed behind it.
+#[derive(Debug, Default)]
+pub struct Framer {
+    buffer: Vec<u8>,
+    /// What of the buffer was handed out already.
+    used: usize,
+    /// How far behind `used` the end of the header was looked for.
+    looked: usize,
+    /// The whole length of the message at `used`, once its header is there.
+    length: Option<usize>,
+}
+
+/// One thing found in a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Frame<'a> {
+    /// A whole message.
+    Message(&'a [u8]),
+    /// CRLFCRLF: the far side wants to hear that we live.
+    Ping,
+    /// CRLF: the answer to a ping.
+    Pong,
+}
+
+/// The boundary between messages is lost: answer what can be answered, and close.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrameError {
+    /// Larger than a message may be.
+    TooLarge,
+    /// No Content-Length, several, or one that is no number.
+    NoLength,
+}
+
+impl Framer {
+    /// Nothing collected yet.
+    pub const fn new() -> Self {
+        Self { buffer: Vec::new(), used: 0, looked: 0, length: None }
+    }
+
+    /// Adds what was received.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.used > 0 {
+            self.buffer.drain(..self.used);
+            self.used = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Whether a message, or part of one, is waiting.
+    pub fn is_partial(&self) -> bool {
+        !self.rest().iter().all(|b| matches!(b, b'\r' | b'\n'))
+    }
+
+    /// What the stream holds that could not be cut, so that it can be answered.
+    pub fn rest(&self) -> &[u8] {
+        &self.buffer[self.used..]
+    }
+
+    /// The next whole thing, or `None` until more arrives.
+    #[allow(clippy::should_implement_trait, reason = "what is handed out borrows the framer")]
+    pub fn next(&mut self) -> Option<Result<Frame<'_>, FrameError>> {
+        let rest = &self.buffer[self.used..];
+        if self.length.is_none() {
+            if let Some(keep_alive) = keep_alive(rest) {
+                return self.keep_alive(keep_alive);
+            }
+            let from = self.looked.saturating_sub(3);
+            let head = memchr::memmem::find(&rest[from..], b"\r\n\r\n").map(|at| from + at + 4);
+            let Some(head) = head else {
+                self.looked = rest.len();
+                // A header without end is never answered with a wait without end.
+                let too_large = rest.len() > limits::MESSAGE;
+                return too_large.then_some(Err(FrameError::TooLarge));
+            };
+            match content_length(&rest[..head]) {
+                Ok(body) if body <= limits::MESSAGE - head.min(limits::MESSAGE) => {
+                    self.length = Some(head + body);
+                }
+                Ok(_) => return Some(Err(FrameError::TooLarge)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let length = self.length.filter(|&length| length <= rest.len())?;
+        let start = self.used;
+        self.used += length;
+        self.looked = 0;
+        self.length = None;
+        Some(Ok(Frame::Message(&self.buffer[start..start + length])))
+    }
+
+    fn keep_alive(&mut self, found: Alive) -> Option<Result<Frame<'_>, FrameError>> {
+        let (length, frame) = match found {
+            Alive::Ping => (4, Frame::Ping),
+            Alive::Pong => (2, Frame::Pong),
+            Alive::Unsure => return None,
+        };
+        self.used += length;
+        self.looked = 0;
+        Some(Ok(frame))
+    }
+}
+
+enum Alive {
+    Ping,
+    Pong,
+    Unsure,
+}
+
+/// What a stream's CRLFs in front of a message mean; `None` if there are none.
+fn keep_alive(rest: &[u8]) -> Option<Alive> {
+    match rest {
+        [b'\r', b'\n', b'\r', b'\n', ..] => Some(Alive::Ping),
+        // The second half of a ping may still be on its way.
+        [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r'] => Some(Alive::Unsure),
+        [b'\r', b'\n', ..] => Some(Alive::Pong),
+        _ => None,
+    }
+}
+
+/// The one Content-Length of a message head (A1 to A3: never guess a boundary).
+fn content_length(head: &[u8]) -> Result<usize, FrameError> {
+    let mut found = None;
+    let mut lines = head.split(|&b| b == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            continue;
+        }
+        if Name::from_bytes(trim(&line[..colon])) != Name::ContentLength {
+            continue;
+        }
+        let folded = matches!(lines.peek().and_then(|next| next.first()), Some(b' ' | b'\t'));
+        let value = number(trim(&line[colon + 1..]), u64::from(u32::MAX)).filter(|_| !folded);
+        let value = value.ok_or(FrameError::NoLength)? as usize;
+        if found.is_some_and(|other| other != value) {
+            return Err(FrameError::NoLength);
+        }
+        found = Some(value);
+    }
+    found.ok_or(FrameError::NoLength)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+    use alloc::{format, vec};
+
+    fn all(chunks: &[&[u8]]) -> Vec<String> {
+        let mut framer = Framer::new();
+        let mut found = vec![];
+        for chunk in chunks {
+            framer.push(chunk);
+            while let Some(frame) = framer.next() {
+                let stop = frame.is_err();
+                found.push(match frame {
+                    Ok(Frame::Message(m)) => String::from_utf8_lossy(m).into_owned(),
+                    other => format!("{other:?}"),
+                });
+                if stop {
+                    return found;
+                }
+            }
+        }
+        found
+    }
+
+    const TWO: &[u8] =
+        b"\r\n\r\nA x SIP/2.0\r\nl: 3\r\n\r\nabcB x SIP/2.0\r\nContent-Length : 0\r\n\r\n";
+
+    #[test]
+    fn any_cut_gives_the_same_messages() {
+        let whole = all(&[TWO]);
+        assert_eq!(whole.len(), 3);
+        assert_eq!(whole[1], "A x SIP/2.0\r\nl: 3\r\n\r\nabc");
+        for cut in 0..TWO.len() {
+            assert_eq!(all(&[&TWO[..cut], &TWO[cut..]]), whole, "cut at {cut}");
+        }
+        let bytes: Vec<&[u8]> = TWO.chunks(1).collect();
+        assert_eq!(all(&bytes), whole);
+    }
+
+    #[test]
+    fn a1_a2_a3_a_boundary_is_never_guessed() {
+        for (length, error) in [
+            ("l: 4294967330", "Err(NoLength)"),
+            ("l: 70000", "Err(TooLarge)"),
+            ("l: -1", "Err(NoLength)"),
+            ("l: +5", "Err(NoLength)"),
+            ("l: 0x10", "Err(NoLength)"),
+            ("l: ", "Err(NoLength)"),
+            ("l: 3\r\nContent-Length: 4", "Err(NoLength)"),
+            ("l: 3\r\n 4", "Err(NoLength)"),
+            ("x: 3", "Err(NoLength)"),
+            (&format!("l: 1{}", "0".repeat(30)), "Err(NoLength)"),
+        ] {
+            let text = format!("A x SIP/2.0\r\n{length}\r\n\r\nabcd");
+            assert_eq!(all(&[text.as_bytes()]), [error], "{length}");
+        }
+        assert_eq!(all(&[b"A x SIP/2.0\r\nl: 3\r\nl: 3\r\n\r\nabc"]).len(), 1);
+    }
+
+    #[test]
+    fn a4_a_header_without_end_is_not_collected() {
+        let line = [b'a'; 70_000];
+        assert_eq!(all(&[&line]), ["Err(TooLarge)"]);
+    }
+
+    #[test]
+    fn pings_and_pongs() {
+        assert_eq!(all(&[b"\r\n\r\n"]), ["Ok(Ping)"]);
+        assert_eq!(all(&[b"\r\n", b"A"]), ["Ok(Pong)"]);
+        assert_eq!(all(&[b"\r", b"\n\r", b"\n"]), ["Ok(Ping)"]);
+    }
+}

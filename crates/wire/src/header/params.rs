@@ -1,0 +1,107 @@
+//! `;name=value` lists, of headers and of URIs (RFC 3261 §25.1 generic-param, uri-parameter).
+
+use crate::scan::{is_blank, is_token_byte, quoted_end, trim};
+
+/// A list of parameters, checked once and read on demand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Params<'a> {
+    text: &'a [u8],
+}
+
+impl<'a> Params<'a> {
+    /// Parameters of a header: blanks and quoted strings are allowed. `text` is empty or begins
+    /// with the first `;`.
+    pub(crate) fn parse_header(text: &'a [u8]) -> Option<Self> {
+        let params = Self { text: trim(text) };
+        let well = |(name, value): (&[u8], Option<&[u8]>)| {
+            !name.is_empty() && name.iter().all(|&b| is_token_byte(b)) && value_fits(value)
+        };
+        (params.text.is_empty() || params.text[0] == b';').then_some(())?;
+        params.iter().all(well).then_some(params)
+    }
+
+    /// Parameters of a URI: no blanks and no quotes, but `%HH` and a few more signs.
+    pub(crate) fn parse_uri(text: &'a [u8]) -> Option<Self> {
+        let params = Self { text };
+        let legal = |text: &[u8]| {
+            !text.is_empty()
+                && text.iter().all(|&b| is_token_byte(b) || b >= 0x80 || b"[]/:&$()".contains(&b))
+        };
+        let well = |(name, value): (&[u8], Option<&[u8]>)| legal(name) && value.is_none_or(legal);
+        params.iter().all(well).then_some(params)
+    }
+
+    /// The value of a parameter, names in any case: `None` if it is not there, `Some(None)` if
+    /// it has no value. Quotes are left on.
+    pub fn get(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> Iter<'a> {
+        Iter { rest: self.text }
+    }
+
+    /// The text, with its leading `;`; empty if there are none.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.text
+    }
+}
+
+fn value_fits(value: Option<&[u8]>) -> bool {
+    match value {
+        None => true,
+        Some([b'"', rest @ ..]) => rest.last() == Some(&b'"') && !rest.is_empty(),
+        Some(value) => {
+            let host = |b: u8| is_token_byte(b) || b >= 0x80 || b"[]:/@$&?()=".contains(&b);
+            !value.is_empty() && value.iter().all(|&b| host(b))
+        }
+    }
+}
+
+/// Iterates over parameters as `(name, value)`.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    rest: &'a [u8],
+}
+
+impl Iter<'_> {
+    /// How many bytes are left after what was handed out.
+    pub(crate) fn rest_len(&self) -> usize {
+        self.rest.len()
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let text = self.rest.strip_prefix(b";")?;
+        let mut at = 0;
+        let mut equals = None;
+        while at < text.len() {
+            match text[at] {
+                b';' => break,
+                b'=' if equals.is_none() => equals = Some(at),
+                b'"' => at = quoted_end(text, at),
+                _ => {}
+            }
+            at += 1;
+        }
+        let at = at.min(text.len());
+        self.rest = &text[at..];
+        let param = &text[..at];
+        Some(match equals {
+            Some(equals) => (trim(&param[..equals]), Some(trim(&param[equals + 1..]))),
+            None => (trim(param), None),
+        })
+    }
+}
+
+/// Skips blanks at the start of `text` from `at` on.
+pub(crate) fn skip_blanks(text: &[u8], mut at: usize) -> usize {
+    while text.get(at).is_some_and(|&b| is_blank(b)) {
+        at += 1;
+    }
+    at
+}

@@ -1,0 +1,313 @@
+//! A received message: its bytes, and where in them things stand.
+
+use crate::check;
+use crate::error::{Fault, Malformed};
+use crate::header::address::NameAddr;
+use crate::header::cseq::CSeq;
+use crate::header::via::Via;
+use crate::limits;
+use crate::name::{Method, Name};
+use crate::scan::{Index, Place, element_end, number, trim};
+use crate::uri::Uri;
+use alloc::boxed::Box;
+use core::ops::Range;
+
+/// How a message was cut out of what was received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Framing {
+    /// One datagram, or one WebSocket message: its end is known without Content-Length.
+    Datagram,
+    /// Part of a stream: Content-Length is what ended it.
+    Stream,
+}
+
+/// A message. It is a view: cheap to copy, and nothing in it was judged by making it; see
+/// [`Message::check`].
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    index: &'a Index,
+}
+
+/// Finds the parts of a message. What is wrong with it is said by [`Message::check`], so that
+/// it can be answered.
+///
+/// # Errors
+/// Only if the bytes are nothing like SIP, or more than a message may be.
+pub fn parse<'a>(
+    bytes: &'a [u8],
+    index: &'a mut Index,
+    framing: Framing,
+) -> Result<Message<'a>, Malformed> {
+    index.scan(bytes)?;
+    check::content_length(bytes, index, framing);
+    Ok(Message { bytes, index })
+}
+
+/// One header as received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header<'a> {
+    /// Which one.
+    pub name: Name,
+    /// Its name as written.
+    pub raw_name: &'a [u8],
+    /// Its value, blanks around it left off, folds still inside.
+    pub value: &'a [u8],
+}
+
+/// The Contact headers of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Contacts {
+    /// No Contact at all.
+    None,
+    /// `*`, and nothing else.
+    Star,
+    /// One or more addresses.
+    List,
+}
+
+impl<'a> Message<'a> {
+    /// The message as received, without what follows it in its datagram.
+    pub fn bytes(&self) -> &'a [u8] {
+        &self.bytes[usize::from(self.index.start)..usize::from(self.index.body_end)]
+    }
+
+    /// All received bytes; positions count from their start.
+    pub(crate) fn raw(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(crate) fn index(&self) -> &'a Index {
+        self.index
+    }
+
+    /// The body.
+    pub fn body(&self) -> &'a [u8] {
+        self.span(self.index.body, self.index.body_end)
+    }
+
+    /// Whether it is a request.
+    pub fn is_request(&self) -> bool {
+        self.index.word_last != self.index.start_end
+    }
+
+    /// The method of a request; of a response the method in its CSeq.
+    pub fn method(&self) -> Method<'a> {
+        if self.is_request() {
+            Method::from_bytes(self.span(self.index.start, self.index.word_one_end))
+        } else {
+            self.cseq().map_or(Method::Other(b""), |cseq| cseq.method)
+        }
+    }
+
+    pub(crate) fn request_uri_range(&self) -> Range<usize> {
+        if !self.is_request() {
+            return 0..0;
+        }
+        usize::from(self.index.word_one_end) + 1..usize::from(self.index.word_last) - 1
+    }
+
+    /// The Request-URI as written; empty for a response.
+    pub fn request_uri(&self) -> &'a [u8] {
+        trim(&self.bytes[self.request_uri_range()])
+    }
+
+    /// The Request-URI.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn uri(&self) -> Result<Uri<'a>, Malformed> {
+        Uri::parse(self.request_uri())
+    }
+
+    /// The status code; 0 for a request, or if it is none.
+    pub fn status(&self) -> u16 {
+        if self.is_request() {
+            return 0;
+        }
+        let rest = self.span(self.index.word_one_end, self.index.start_end);
+        let code = rest.get(1..4).and_then(|code| number(code, 699)).unwrap_or(0);
+        let ends = matches!(rest.get(4), None | Some(b' '));
+        if ends && code >= 100 { code as u16 } else { 0 }
+    }
+
+    /// The reason phrase of a response; may be empty.
+    pub fn reason(&self) -> &'a [u8] {
+        let rest = self.span(self.index.word_one_end, self.index.start_end);
+        if self.is_request() { b"" } else { rest.get(5..).unwrap_or_default() }
+    }
+
+    /// All headers, in order.
+    pub fn headers(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
+        let this = *self;
+        this.index.places.iter().map(move |place| this.header_at(place))
+    }
+
+    fn header_at(&self, place: &Place) -> Header<'a> {
+        let start = usize::from(place.start);
+        Header {
+            name: place.name,
+            raw_name: &self.bytes[start..start + usize::from(place.name_len)],
+            value: self.span(place.value, place.value_end),
+        }
+    }
+
+    pub(crate) fn places(&self, name: Name) -> impl Iterator<Item = &'a Place> + use<'a> {
+        let first = usize::from(self.index.first[name as usize]);
+        // `first` is one more than the place; without any the rest is empty.
+        let rest = match first {
+            0 => &[][..],
+            n => &self.index.places[n - 1..],
+        };
+        rest.iter().filter(move |place| place.name == name)
+    }
+
+    /// The value of the first header of this name.
+    pub fn header(&self, name: Name) -> Option<&'a [u8]> {
+        let first = usize::from(self.index.first[name as usize]).checked_sub(1)?;
+        let place = self.index.places.get(first)?;
+        Some(self.span(place.value, place.value_end))
+    }
+
+    /// The value of each header line of this name.
+    pub fn all(&self, name: Name) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let this = *self;
+        self.places(name).map(move |place| this.span(place.value, place.value_end))
+    }
+
+    /// The values of all headers of this name, comma lists taken apart (RFC 3261 §7.3.1).
+    pub fn values(&self, name: Name) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.all(name).flat_map(split)
+    }
+
+    /// The topmost Via.
+    ///
+    /// # Errors
+    /// If there is none, or it is malformed.
+    pub fn top_via(&self) -> Result<Via<'a>, Malformed> {
+        let value = self.values(Name::Via).next();
+        Via::parse(value.ok_or(Malformed::new("Via", Fault::Missing))?)
+    }
+
+    /// All Vias, topmost first.
+    pub fn vias(&self) -> impl Iterator<Item = Result<Via<'a>, Malformed>> + use<'a> {
+        self.values(Name::Via).map(Via::parse)
+    }
+
+    /// Who sent the request.
+    ///
+    /// # Errors
+    /// If there is no From, or it is malformed.
+    pub fn from(&self) -> Result<NameAddr<'a>, Malformed> {
+        self.address(Name::From, "From")
+    }
+
+    /// To whom the request was addressed at first.
+    ///
+    /// # Errors
+    /// If there is no To, or it is malformed.
+    pub fn to(&self) -> Result<NameAddr<'a>, Malformed> {
+        self.address(Name::To, "To")
+    }
+
+    fn address(&self, name: Name, what: &'static str) -> Result<NameAddr<'a>, Malformed> {
+        let value = self.header(name).ok_or(Malformed::new(what, Fault::Missing))?;
+        NameAddr::parse(value).map_err(|_| Malformed::grammar(what))
+    }
+
+    /// The Call-ID; empty if there is none.
+    pub fn call_id(&self) -> &'a [u8] {
+        self.header(Name::CallId).unwrap_or_default()
+    }
+
+    /// The CSeq.
+    ///
+    /// # Errors
+    /// If there is none, or it is malformed.
+    pub fn cseq(&self) -> Result<CSeq<'a>, Malformed> {
+        CSeq::parse(self.header(Name::CSeq).ok_or(Malformed::new("CSeq", Fault::Missing))?)
+    }
+
+    /// Max-Forwards. A value that is no number, or above 255, counts as none (RFC 4475 §3.1.2.4).
+    pub fn max_forwards(&self) -> Option<u8> {
+        number(self.header(Name::MaxForwards)?, 255).map(|n| n as u8)
+    }
+
+    /// The Expires header in seconds, by the rules of RFC 3261 §10.2.
+    pub fn expires(&self) -> Option<u32> {
+        self.header(Name::Expires).map(delta_seconds)
+    }
+
+    /// What kind of Contact the message has.
+    pub fn contact_kind(&self) -> Contacts {
+        match self.values(Name::Contact).next() {
+            None => Contacts::None,
+            Some(b"*") if self.values(Name::Contact).count() == 1 => Contacts::Star,
+            Some(_) => Contacts::List,
+        }
+    }
+
+    /// The addresses in the Contact headers; a `*` is no address.
+    pub fn contacts(&self) -> impl Iterator<Item = Result<NameAddr<'a>, Malformed>> + use<'a> {
+        let address = |v| NameAddr::parse(v).map_err(|_| Malformed::grammar("Contact"));
+        self.values(Name::Contact).map(address)
+    }
+
+    /// All that RFC 3261 demands of a message before anyone acts on it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), Malformed> {
+        check::message(self)
+    }
+
+    /// A copy that owns its bytes.
+    pub fn to_stored(&self) -> StoredMessage {
+        StoredMessage { bytes: self.bytes.into(), index: Box::new(self.index.clone()) }
+    }
+
+    fn span(&self, start: u16, end: u16) -> &'a [u8] {
+        &self.bytes[usize::from(start)..usize::from(end)]
+    }
+}
+
+/// A message that owns its bytes.
+#[derive(Clone, Debug)]
+pub struct StoredMessage {
+    bytes: Box<[u8]>,
+    index: Box<Index>,
+}
+
+impl StoredMessage {
+    /// The message.
+    pub fn message(&self) -> Message<'_> {
+        Message { bytes: &self.bytes, index: &self.index }
+    }
+}
+
+/// The elements of a comma list.
+pub(crate) fn split(mut list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut more = !list.is_empty();
+    core::iter::from_fn(move || {
+        if !more {
+            return None;
+        }
+        let end = element_end(list);
+        let element = trim(&list[..end]);
+        more = end < list.len();
+        list = list.get(end + 1..).unwrap_or_default();
+        Some(element)
+    })
+}
+
+/// An expiry in seconds.
+//= RFC 3261 10.2
+// "malformed values SHOULD be treated as equivalent to 3600"
+pub fn delta_seconds(text: &[u8]) -> u32 {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return 3_600;
+    }
+    number(text, u64::from(u32::MAX)).map_or(u32::MAX, |n| n as u32)
+}
+
+const _: () = assert!(limits::MESSAGE <= u16::MAX as usize, "positions are 16 bits wide");

@@ -1,0 +1,69 @@
+//! Writing: received bytes changed in place, and messages of our own.
+
+pub(crate) mod edit;
+pub(crate) mod response;
+pub(crate) mod request;
+pub(crate) mod reason;
+
+use crate::message::Message;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// Where a part of a message stands in its bytes.
+fn offset(message: &Message<'_>, part: &[u8]) -> usize {
+    part.as_ptr() as usize - message.raw().as_ptr() as usize
+}
+
+/// The changes that `received` and `rport` need in a Via value (RFC 3261 §18.2.1, RFC 3581 §4):
+/// what stays of the value, and then the two parameters.
+fn write_received(value: &[u8], source: SocketAddr, out: &mut Vec<u8>) {
+    use core::fmt::Write;
+    let Ok(via) = crate::header::via::Via::parse(value) else {
+        out.extend_from_slice(value);
+        return;
+    };
+    let params = via.params.as_bytes();
+    let head = value.len() - params.len();
+    out.extend_from_slice(crate::scan::trim(&value[..head]));
+    let mut asks_rport = false;
+    let mut rest = params;
+    let mut iter = via.params.iter();
+    while let Some((name, _)) = iter.next() {
+        let after = iter.rest_len();
+        let segment = &rest[..rest.len() - after];
+        rest = &rest[rest.len() - after..];
+        if name.eq_ignore_ascii_case(b"rport") {
+            asks_rport = true;
+        } else if !name.eq_ignore_ascii_case(b"received") {
+            out.extend_from_slice(segment);
+        }
+    }
+    let ip = source.ip().to_canonical();
+    let same_host = match via.host {
+        crate::uri::Host::V4(v4) => ip == core::net::IpAddr::V4(v4),
+        crate::uri::Host::V6(v6) => ip == core::net::IpAddr::V6(v6),
+        crate::uri::Host::Name(_) => false,
+    };
+    let mut text = Text(out);
+    // Writing to memory cannot fail.
+    if asks_rport || !same_host {
+        //= RFC 3581 4
+        // "it MUST also insert a \"received\" parameter"
+        let _ = write!(text, ";received={ip}");
+    }
+    if asks_rport {
+        //= RFC 3581 4
+        // "it MUST set the value of the parameter to the source port"
+        let _ = write!(text, ";rport={}", source.port());
+    }
+}
+
+/// Lets `write!` append to bytes.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl core::fmt::Write for Text<'_> {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        self.0.extend_from_slice(s.as_bytes());
+        Ok(())
+    }
+}
