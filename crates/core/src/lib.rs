@@ -6,6 +6,8 @@ pub mod boundary;
 pub mod node;
 pub mod reject;
 pub mod snapshot;
+pub mod transaction;
+pub mod timers;
 pub mod keys;
 pub mod account;
 pub mod binding;
