@@ -36,3 +36,11 @@ pub const NONCE_LIFE: Duration = Duration::from_secs(300);
 pub const REPLAY_WINDOWS: usize = 50_000;
 /// Retry-After of a 503 for a full table.
 pub const RETRY_AFTER_S: u32 = 5;
+/// Parameters of one set of credentials; RFC 7616 has twelve, and extensions are rare.
+pub const CREDENTIAL_PARAMS: usize = 32;
+/// Bytes of a user name in an event; the rest of a long one tells nobody anything.
+pub const USER_IN_EVENT_BYTES: usize = 64;
+/// Bytes of one contact with its parameters: three times the longest seen from a phone.
+pub const CONTACT_BYTES: usize = 2_048;
+/// Bytes of a User-Agent kept with a binding, for people to recognise a phone by.
+pub const USER_AGENT_BYTES: usize = 128;

@@ -70,6 +70,25 @@ pub enum Algorithm {
     Md5,
 }
 
+impl Algorithm {
+    /// Its name in headers (RFC 8760 §2.7).
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Sha256 => "SHA-256",
+            Self::Sha512_256 => "SHA-512-256",
+            Self::Md5 => "MD5",
+        }
+    }
+
+    /// How many bytes its hash has.
+    pub const fn length(self) -> usize {
+        match self {
+            Self::Sha256 | Self::Sha512_256 => 32,
+            Self::Md5 => 16,
+        }
+    }
+}
+
 /// Numbers and choices, with their defaults.
 #[derive(Clone, Debug)]
 pub struct Settings {

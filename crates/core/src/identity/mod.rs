@@ -1,0 +1,104 @@
+//! Who is the caller (RFC 3261 §22; RFC 7616; RFC 8760)?
+//!
+//! ```text
+//! request -> credentials -> digest ─┬─ Missing, Stale, Wrong -> challenge (401, 407)
+//!                           nonce ──┘
+//!                                   └─ Right -> replay: is its nonce count new? -> Caller
+//! ```
+//!
+//! Up to the last step nothing is remembered: strangers cost a hash and an answer. The last step
+//! belongs to the partition of the account, which keeps [`ReplayWindows`].
+
+pub(crate) mod credentials;
+pub(crate) mod nonce;
+pub(crate) mod digest;
+pub(crate) mod replay;
+
+pub use credentials::realm_of;
+pub use digest::{Authentication, Challenge, Claim, Side, Verdict};
+pub use replay::ReplayWindows;
+
+use crate::address_of_record::AddressOfRecord;
+use crate::snapshot::Snapshot;
+use core::net::IpAddr;
+
+/// Who sent a request, and how we know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Caller {
+    /// The holder of this account: it answered a challenge.
+    Account(AddressOfRecord),
+    /// A configured peer, known by its address: its place in [`Snapshot::peers`] as it was when
+    /// the request was judged.
+    Peer(usize),
+    /// Nobody we know.
+    Stranger,
+}
+
+impl Caller {
+    /// Who it is as far as the address tells: a peer or a stranger.
+    pub fn by_address(snapshot: &Snapshot, source: IpAddr) -> Self {
+        let peer = snapshot.peers.iter().position(|peer| peer.holds(source));
+        peer.map_or(Self::Stranger, Self::Peer)
+    }
+
+    /// Whether it may change the bindings of this address-of-record.
+    //= RFC 3261 10.3
+    // "The registrar SHOULD determine if the authenticated user is"
+    pub fn may_register(&self, snapshot: &Snapshot, aor: &AddressOfRecord) -> bool {
+        match self {
+            Self::Account(account) => account == aor,
+            Self::Peer(at) => snapshot.peers.get(*at).is_some_and(|peer| peer.may_register),
+            Self::Stranger => false,
+        }
+    }
+
+    /// Whether it may call itself `from`. Peers answer for what they send; an account is itself.
+    /// `None` stands for somebody who is not of our domains.
+    pub fn may_call_itself(&self, from: Option<&AddressOfRecord>) -> bool {
+        match self {
+            Self::Account(account) => from == Some(account),
+            Self::Peer(_) => true,
+            Self::Stranger => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Peer;
+
+    #[test]
+    fn what_callers_may() {
+        let mut snapshot = Snapshot::default();
+        let network = |ip: &str, bits| (ip.parse().expect("an address"), bits);
+        snapshot.peers = alloc::vec![
+            Peer {
+                name: "edge".into(),
+                networks: alloc::vec![network("192.0.2.0", 24)],
+                may_register: true,
+            },
+            Peer {
+                name: "trunk".into(),
+                networks: alloc::vec![network("2001:db8::", 32)],
+                may_register: false,
+            },
+        ];
+        let by = |ip: &str| Caller::by_address(&snapshot, ip.parse().expect("an address"));
+        let alice = AddressOfRecord::from_text("alice@example.org").expect("valid");
+        let bob = AddressOfRecord::from_text("bob@example.org").expect("valid");
+        for (caller, wanted, registers, calls_itself) in [
+            (by("192.0.2.9"), Caller::Peer(0), true, true),
+            (by("::ffff:192.0.2.9"), Caller::Peer(0), true, true),
+            (by("2001:db8:1::1"), Caller::Peer(1), false, true),
+            (by("198.51.100.1"), Caller::Stranger, false, false),
+            (Caller::Account(alice.clone()), Caller::Account(alice.clone()), true, true),
+            (Caller::Account(bob.clone()), Caller::Account(bob), false, false),
+        ] {
+            assert_eq!(caller, wanted);
+            assert_eq!(caller.may_register(&snapshot, &alice), registers, "{caller:?}");
+            assert_eq!(caller.may_call_itself(Some(&alice)), calls_itself, "{caller:?}");
+        }
+        assert!(!Caller::Account(alice).may_call_itself(None), "nobody of ours");
+    }
+}
