@@ -1,0 +1,343 @@
+//! The location service: who can be reached where, for the addresses-of-record that this
+//! partition owns (RFC 3261 §6, §10).
+//!
+//! What is looked up here is what the store has committed. A registration is first *proposed*:
+//! the registrar sees it, so that requests take effect in the order they came; callers do not,
+//! until it is *committed*.
+
+use crate::address_of_record::AddressOfRecord;
+use crate::binding::Binding;
+use crate::boundary::Write;
+use crate::flow::ConnectionId;
+use crate::keys::Keys;
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::mem;
+use hashbrown::HashTable;
+
+/// The bindings of one partition.
+#[derive(Debug)]
+pub struct Location {
+    keys: Keys,
+    users: Vec<User>,
+    free: Vec<u32>,
+    by_name: HashTable<u32>,
+    /// When the first binding of each user ends.
+    expiries: BTreeSet<(Instant, u32)>,
+    /// Which users have bindings over which connection.
+    connections: BTreeSet<(ConnectionId, u32)>,
+    contacts: usize,
+    proposals: BTreeMap<Proposal, (AddressOfRecord, Vec<Write>)>,
+    /// Which of them bring bindings over which connection.
+    proposed_over: BTreeSet<(ConnectionId, Proposal)>,
+    last_proposal: u64,
+}
+
+/// A user with at least one binding; its slot is free when there is none.
+#[derive(Debug)]
+struct User {
+    aor: AddressOfRecord,
+    bindings: Vec<Binding>,
+    /// The first end among them, as it stands in `expiries`.
+    ends: Instant,
+}
+
+/// Names changes that were not committed yet. Those of one user stand together, oldest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Proposal {
+    user: u64,
+    number: u64,
+}
+
+impl Location {
+    /// Nobody can be reached yet. The keys keep strangers from choosing names that collide.
+    pub fn new(keys: Keys) -> Self {
+        Self {
+            keys,
+            users: Vec::new(),
+            free: Vec::new(),
+            by_name: HashTable::new(),
+            expiries: BTreeSet::new(),
+            connections: BTreeSet::new(),
+            contacts: 0,
+            proposals: BTreeMap::new(),
+            proposed_over: BTreeSet::new(),
+            last_proposal: 0,
+        }
+    }
+
+    /// The committed bindings that have not ended at `now`, in no order.
+    pub fn live(&self, aor: &AddressOfRecord, now: Instant) -> Vec<Binding> {
+        let kept = self.bindings(aor).iter().filter(|binding| binding.expires > now);
+        kept.cloned().collect()
+    }
+
+    /// The bindings as they will be if all that is proposed is committed: what a registrar
+    /// compares the next request with.
+    pub fn expected(&self, aor: &AddressOfRecord, now: Instant) -> Vec<Binding> {
+        let mut bindings = self.live(aor, now);
+        for write in self.proposed(aor).flat_map(|(_, writes)| writes) {
+            change(&mut bindings, write.clone());
+        }
+        bindings
+    }
+
+    /// Whether something about this user waits for its commit.
+    pub fn is_pending(&self, aor: &AddressOfRecord) -> bool {
+        self.proposed(aor).next().is_some()
+    }
+
+    /// Takes the writes of a registration that is being committed.
+    pub fn propose(&mut self, aor: AddressOfRecord, writes: Vec<Write>) -> Proposal {
+        self.last_proposal += 1;
+        let proposal = Proposal { user: hash(&self.keys, &aor), number: self.last_proposal };
+        let over = connections(&writes).map(|connection| (connection, proposal));
+        self.proposed_over.extend(over);
+        self.proposals.insert(proposal, (aor, writes));
+        proposal
+    }
+
+    /// The store has it: from now on it is visible.
+    //= RFC 3261 10.3
+    // "The binding updates MUST be committed (that is, made visible to"
+    pub fn commit(&mut self, proposal: Proposal) {
+        let Some((aor, writes)) = self.take(proposal) else { return };
+        self.alter(&aor, |bindings| writes.into_iter().for_each(|write| change(bindings, write)));
+    }
+
+    /// The store does not have it: it never was.
+    pub fn withdraw(&mut self, proposal: Proposal) {
+        self.take(proposal);
+    }
+
+    /// At start: a binding known from the store. Its connection is gone with the process that
+    /// had it; whoever has its number now is somebody else.
+    pub fn restore(&mut self, aor: &AddressOfRecord, mut binding: Binding) {
+        binding.flow.connection = ConnectionId::NONE;
+        let write = Write::PutBinding(aor.clone(), binding);
+        self.alter(aor, |bindings| change(bindings, write));
+    }
+
+    /// Forgets a user, and what was proposed for it; hands back what there was.
+    pub fn forget(&mut self, aor: &AddressOfRecord) -> Vec<Binding> {
+        let mine = self.proposed(aor).map(|(proposal, _)| *proposal);
+        for proposal in mine.collect::<Vec<_>>() {
+            self.take(proposal);
+        }
+        let mut forgotten = Vec::new();
+        self.alter(aor, |bindings| forgotten = mem::take(bindings));
+        forgotten
+    }
+
+    /// When the next binding ends.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.expiries.first().map(|(ends, _)| *ends)
+    }
+
+    /// Takes out all bindings that have ended at `now`, in order of their users' first ends.
+    pub fn expire(&mut self, now: Instant, each: impl FnMut(&AddressOfRecord, Binding)) {
+        let ended = self.expiries.iter().take_while(|(ends, _)| *ends <= now);
+        let slots: Vec<u32> = ended.map(|&(_, slot)| slot).collect();
+        self.drop_where(&slots, |binding| binding.expires <= now, each);
+    }
+
+    /// Takes out all bindings that were made over a connection that has ended. What is proposed
+    /// over it will never be visible.
+    pub fn flow_closed(
+        &mut self,
+        connection: ConnectionId,
+        each: impl FnMut(&AddressOfRecord, Binding),
+    ) {
+        if connection == ConnectionId::NONE {
+            return;
+        }
+        let users = self.connections.range((connection, 0)..=(connection, u32::MAX));
+        let slots: Vec<u32> = users.map(|&(_, slot)| slot).collect();
+        self.drop_where(&slots, |binding| binding.flow.connection == connection, each);
+        let first = Proposal { user: 0, number: 0 };
+        let last = Proposal { user: u64::MAX, number: u64::MAX };
+        let over = self.proposed_over.range((connection, first)..=(connection, last));
+        for entry in over.copied().collect::<Vec<_>>() {
+            self.proposed_over.remove(&entry);
+            let proposed = self.proposals.get_mut(&entry.1).into_iter();
+            proposed.for_each(|(_, writes)| without(writes, connection));
+        }
+    }
+
+    /// How many users have bindings.
+    pub fn users(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// How many bindings there are.
+    pub fn contacts(&self) -> usize {
+        self.contacts
+    }
+
+    /// All users and their bindings, in order of their names.
+    pub fn sorted(&self) -> Vec<(&AddressOfRecord, &[Binding])> {
+        let user = |&slot: &u32| {
+            let user = &self.users[slot as usize];
+            (&user.aor, &user.bindings[..])
+        };
+        let mut all: Vec<_> = self.by_name.iter().map(user).collect();
+        all.sort_unstable_by_key(|(aor, _)| *aor);
+        all
+    }
+
+    /// The committed bindings, also those whose time is over until [`Self::expire`] is called.
+    fn bindings(&self, aor: &AddressOfRecord) -> &[Binding] {
+        self.slot(aor).map_or(&[], |slot| &self.users[slot as usize].bindings)
+    }
+
+    fn proposed(&self, aor: &AddressOfRecord) -> impl Iterator<Item = (&Proposal, &[Write])> {
+        let user = hash(&self.keys, aor);
+        let all = Proposal { user, number: 0 }..=Proposal { user, number: u64::MAX };
+        let mine = self.proposals.range(all).filter(move |(_, (owner, _))| owner == aor);
+        mine.map(|(proposal, (_, writes))| (proposal, &writes[..]))
+    }
+
+    fn take(&mut self, proposal: Proposal) -> Option<(AddressOfRecord, Vec<Write>)> {
+        let (aor, writes) = self.proposals.remove(&proposal)?;
+        for connection in connections(&writes) {
+            self.proposed_over.remove(&(connection, proposal));
+        }
+        Some((aor, writes))
+    }
+
+    fn slot(&self, aor: &AddressOfRecord) -> Option<u32> {
+        let same = |slot: &u32| self.users[*slot as usize].aor == *aor;
+        self.by_name.find(hash(&self.keys, aor), same).copied()
+    }
+
+    /// Changes the bindings of a user and brings all that is ordered by them up to date.
+    fn alter(&mut self, aor: &AddressOfRecord, change: impl FnOnce(&mut Vec<Binding>)) {
+        match self.slot(aor) {
+            Some(slot) => self.alter_slot(slot, change),
+            None => {
+                let mut bindings = Vec::new();
+                change(&mut bindings);
+                if !bindings.is_empty() {
+                    let slot = self.new_slot(aor);
+                    self.alter_slot(slot, |empty| *empty = bindings);
+                }
+            }
+        }
+    }
+
+    fn alter_slot(&mut self, slot: u32, change: impl FnOnce(&mut Vec<Binding>)) {
+        let user = &mut self.users[slot as usize];
+        self.contacts -= user.bindings.len();
+        for binding in &user.bindings {
+            self.connections.remove(&(binding.flow.connection, slot));
+        }
+        self.expiries.remove(&(user.ends, slot));
+        change(&mut user.bindings);
+        self.contacts += user.bindings.len();
+        for binding in &user.bindings {
+            if binding.flow.connection != ConnectionId::NONE {
+                self.connections.insert((binding.flow.connection, slot));
+            }
+        }
+        if let Some(ends) = user.bindings.iter().map(|binding| binding.expires).min() {
+            user.ends = ends;
+            self.expiries.insert((ends, slot));
+        } else {
+            let (keys, name) = (&self.keys, &user.aor);
+            if let Ok(entry) = self.by_name.find_entry(hash(keys, name), |s| *s == slot) {
+                entry.remove();
+            }
+            user.bindings = Vec::new();
+            self.free.push(slot);
+        }
+    }
+
+    fn new_slot(&mut self, aor: &AddressOfRecord) -> u32 {
+        let aor = aor.clone();
+        let hashed = hash(&self.keys, &aor);
+        let user = User { aor, bindings: Vec::new(), ends: Instant::default() };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.users[slot as usize] = user;
+                slot
+            }
+            None => {
+                self.users.push(user);
+                u32::try_from(self.users.len() - 1).expect("memory ends before")
+            }
+        };
+        let rehash = |slot: &u32| hash(&self.keys, &self.users[*slot as usize].aor);
+        self.by_name.insert_unique(hashed, slot, rehash);
+        slot
+    }
+
+    fn drop_where(
+        &mut self,
+        slots: &[u32],
+        unwanted: impl Fn(&Binding) -> bool,
+        mut each: impl FnMut(&AddressOfRecord, Binding),
+    ) {
+        for &slot in slots {
+            let mut dropped = Vec::new();
+            self.alter_slot(slot, |bindings| {
+                let (out, kept) = mem::take(bindings).into_iter().partition(&unwanted);
+                (dropped, *bindings) = (out, kept);
+            });
+            // The slot may be free now, but nobody has taken it yet.
+            let aor = &self.users[slot as usize].aor;
+            dropped.into_iter().for_each(|binding| each(aor, binding));
+        }
+    }
+}
+
+/// Applies one write to the bindings of its user. A contact is found by its text; the registrar
+/// has compared URIs and says which text goes.
+fn change(bindings: &mut Vec<Binding>, write: Write) {
+    let place = |bindings: &[Binding], contact: &[u8]| {
+        bindings.iter().position(|binding| *binding.contact == *contact)
+    };
+    match write {
+        Write::PutBinding(_, binding) => match place(bindings, &binding.contact) {
+            Some(at) => bindings[at] = binding,
+            None => bindings.push(binding),
+        },
+        Write::DropBinding(_, contact) => {
+            if let Some(at) = place(bindings, &contact) {
+                bindings.remove(at);
+            }
+        }
+        Write::PutAccount(_) | Write::DropAccount(_) => {}
+    }
+}
+
+/// The connections over which these writes bring bindings.
+fn connections(writes: &[Write]) -> impl Iterator<Item = ConnectionId> {
+    writes.iter().filter_map(|write| match write {
+        Write::PutBinding(_, binding) => {
+            Some(binding.flow.connection).filter(|connection| *connection != ConnectionId::NONE)
+        }
+        Write::DropBinding(..) | Write::PutAccount(_) | Write::DropAccount(_) => None,
+    })
+}
+
+/// Turns what a closed connection would have brought into its end.
+fn without(writes: &mut [Write], connection: ConnectionId) {
+    for write in writes {
+        let gone = match write {
+            Write::PutBinding(aor, binding) if binding.flow.connection == connection => {
+                Write::DropBinding(aor.clone(), mem::take(&mut binding.contact))
+            }
+            _ => continue,
+        };
+        *write = gone;
+    }
+}
+
+/// The partition hash has the same remainder for all users of a partition, so it is no good here.
+fn hash(keys: &Keys, aor: &AddressOfRecord) -> u64 {
+    keys.hash64(b"location", &[aor.as_bytes()])
+}
+
+#[cfg(test)]
+mod tests;
