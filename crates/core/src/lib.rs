@@ -5,6 +5,7 @@ extern crate alloc;
 pub mod boundary;
 pub mod node;
 pub mod identity;
+pub mod registrar;
 pub mod location;
 pub mod reject;
 pub mod snapshot;

@@ -12,6 +12,7 @@ use crate::flow::ConnectionId;
 use crate::keys::Keys;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 use hashbrown::HashTable;
@@ -19,7 +20,7 @@ use hashbrown::HashTable;
 /// The bindings of one partition.
 #[derive(Debug)]
 pub struct Location {
-    keys: Keys,
+    keys: Arc<Keys>,
     users: Vec<User>,
     free: Vec<u32>,
     by_name: HashTable<u32>,
@@ -52,7 +53,7 @@ pub struct Proposal {
 
 impl Location {
     /// Nobody can be reached yet. The keys keep strangers from choosing names that collide.
-    pub fn new(keys: Keys) -> Self {
+    pub fn new(keys: Arc<Keys>) -> Self {
         Self {
             keys,
             users: Vec::new(),

@@ -32,7 +32,7 @@ fn binding(contact: &str, expires: u64, connection: u64) -> Binding {
 }
 
 fn location() -> Location {
-    Location::new(Keys::new(&[7; 32]))
+    Location::new(Arc::new(Keys::new(&[7; 32])))
 }
 
 fn put(location: &mut Location, name: &str, binding: Binding) {
