@@ -447,3 +447,48 @@ fn what_is_left_is_rounded_up() {
         assert_eq!(out, format!("<sip:w@a>;expires={said}").into_bytes());
     }
 }
+
+#[test]
+fn whatever_comes_the_list_stays_sound() {
+    let mut desk = desk();
+    desk.settings.contacts_per_aor = 4;
+    let mut seed = 11u64;
+    let mut random = move |n: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+        (seed >> 33) % n
+    };
+    let (mut accepted, mut refused) = (0, 0);
+    for _ in 0..5_000 {
+        desk.now += random(100);
+        desk.transaction = random(3);
+        let call_id = format!("{}@phone", random(3));
+        let mut headers = Vec::new();
+        for _ in 0..random(5) {
+            let uri = ["sip:w@a", "sip:w@a;x=1", "sip:W@a", "sip:w@b", "tel:+1", "sip:w@A;x=2"];
+            let expires = ["", ";expires=0", ";expires=90", ";expires=9", ";q=0.3"];
+            let (uri, expires) = (uri[random(6) as usize], expires[random(5) as usize]);
+            headers.push(format!("Contact: <{uri}>{expires}"));
+        }
+        if random(10) == 0 {
+            headers = ["Contact: *".into(), "Expires: 0".into()].into();
+        }
+        let headers: Vec<_> = headers.iter().map(String::as_str).collect();
+        let request = Try { call_id: &call_id, cseq: random(50) as u32, headers: &headers };
+        let before = desk.bindings.clone();
+        if desk.ask(request).is_ok() {
+            accepted += 1;
+            // Here writes and result are compared as well.
+            desk.register(request);
+        } else {
+            refused += 1;
+            desk.register(request);
+            assert_eq!(desk.bindings, before, "refused, so nothing changed");
+        }
+        assert!(desk.bindings.len() <= 4);
+        for (at, binding) in desk.bindings.iter().enumerate() {
+            let twice = desk.bindings[..at].iter().any(|b| b.contact == binding.contact);
+            assert!(!twice, "one binding for one contact text");
+        }
+    }
+    assert!(accepted > 1_000 && refused > 1_000, "{accepted} {refused}");
+}
