@@ -25,8 +25,8 @@ use ringway_wire::Message;
 /// Everything the world can tell a node.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// A message arrived. It belongs to the partition that
-    /// [`Keys::home_of`](crate::keys::Keys::home_of) names.
+    /// A message arrived. It belongs to the partition that [`home_of`](crate::node::home_of)
+    /// names.
     Message {
         /// Where it came from, and so where answers go.
         flow: Flow,

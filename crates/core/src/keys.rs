@@ -4,7 +4,6 @@
 use crate::address_of_record::AddressOfRecord;
 use core::hash::Hasher;
 use hmac::{Hmac, KeyInit, Mac};
-use ringway_wire::Message;
 use sha2::Sha256;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -28,13 +27,6 @@ impl Keys {
         let mut key = [0; 16];
         key.copy_from_slice(&seed[..16]);
         Self { hash: SipHasher13::new_with_key(&key), mac: keyed(&derive(b"ringway cookie 1")) }
-    }
-
-    /// The partition hash of the owner of a message: the address-of-record in To for REGISTER,
-    /// the Call-ID for everything else. Take it modulo the number of partitions.
-    pub fn home_of(&self, message: &Message<'_>) -> u64 {
-        let _ = message;
-        0
     }
 
     /// The partition hash of an address-of-record.

@@ -1,11 +1,32 @@
-//! One partition of the server: the life of a request.
+//! One partition of the server. Its heart is the life of a request: read
+//! [`Node::live`] first.
 
-use crate::boundary::{Input, Outbox};
-use crate::flow::Listener;
+use crate::address_of_record::AddressOfRecord;
+use crate::arena::{Arena, Id};
+use crate::boundary::{Answer, AskId, Command, DropReason, Event, Input, Outbox, Output};
+use crate::calls::{Call, CallKey, Calls};
+use crate::check;
+use crate::clients::{Client, Clients};
+use crate::counters::Counters;
+use crate::flow::{Flow, Listener};
+use crate::identity::{Authentication, Caller, ReplayWindows, Side, Verdict};
 use crate::keys::Keys;
+use crate::location::Location;
+use crate::proxy::response_context::ResponseContext;
+use crate::proxy::targets::Admitted;
+use crate::reject::Reject;
+use crate::role::Role;
+use crate::route::ours::Ours;
+use crate::route::own_route::OwnRoute;
+use crate::servers::{Server, Servers};
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
+use crate::timers::Wheel;
+use crate::waiting::Open;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use hashbrown::HashMap;
+use ringway_wire::{Message, Method, Name, Uri};
 
 /// What a node is made with.
 #[derive(Clone, Debug)]
@@ -18,27 +39,287 @@ pub struct Setup {
     pub partition: u32,
     /// … of so many.
     pub partitions: u32,
-    /// From which tags and branches are made; never the same twice in one installation.
+    /// From which branches are made; never the same twice in one installation.
     pub seed: u64,
+    /// When the process started: nonces from before are stale, for their replay windows are
+    /// gone.
+    pub started: Instant,
 }
 
 /// One partition: its transactions and calls, and the bindings it owns.
 #[derive(Debug)]
 pub struct Node {
-    setup: Setup,
-    snapshot: Arc<Snapshot>,
+    pub(crate) setup: Setup,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) timers: Wheel<Timer>,
+    pub(crate) servers: Servers,
+    pub(crate) clients: Clients,
+    pub(crate) contexts: Arena<ResponseContext>,
+    pub(crate) open: HashMap<AskId, Open, foldhash::fast::FixedState>,
+    pub(crate) last_ask: u64,
+    pub(crate) location: Location,
+    pub(crate) replay: ReplayWindows,
+    pub(crate) calls: Calls,
+    pub(crate) counters: Counters,
+    /// Set while the server stops: the Retry-After of refusals.
+    draining: Option<u32>,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Timer {
+    Server(Id<Server>),
+    Client(Id<Client>),
+    Cancel(Id<Client>),
+    C(Id<ResponseContext>, u8),
+    Group(Id<ResponseContext>),
+    Ask(AskId),
+    CallSilence(CallKey),
+}
+
+/// The hash of the partition that owns a message, to be taken modulo their number: that of the
+/// address-of-record for a REGISTER in one of our domains, that of the Call-ID for all else.
+pub fn home_of(setup: &Setup, snapshot: &Snapshot, message: &Message<'_>) -> u64 {
+    if message.is_request() && message.method() == Method::Register {
+        let to = message.to().ok().and_then(|to| to.uri().ok());
+        if let Some(aor) = to.and_then(|uri| Ours { setup, snapshot }.address_of_record(&uri)) {
+            return setup.keys.partition_of(&aor);
+        }
+    }
+    setup.keys.hash64(b"call-id", &[message.call_id()])
 }
 
 impl Node {
     /// An empty partition.
     pub fn new(setup: Setup, snapshot: Arc<Snapshot>) -> Self {
-        Self { setup, snapshot }
+        let replay = ReplayWindows::new(setup.started);
+        let location = Location::new(Arc::clone(&setup.keys));
+        Self {
+            setup,
+            snapshot,
+            timers: Wheel::new(),
+            servers: Servers::new(),
+            clients: Clients::new(),
+            contexts: Arena::new(),
+            open: HashMap::default(),
+            last_ask: 0,
+            location,
+            replay,
+            calls: Calls::default(),
+            counters: Counters::default(),
+            draining: None,
+        }
     }
 
     /// Takes one input and puts all that follows into `out`; answers when it wants to be woken
     /// with [`Input::TimeIsUp`] at the latest.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Outbox) -> Option<Instant> {
-        let _ = (now, input, out, &self.setup, &self.snapshot);
-        None
+        let before = out.outputs.len();
+        // What is due comes first: nothing may overtake it.
+        self.on_time(now, out);
+        match input {
+            Input::Message { flow, message } if message.is_request() => {
+                self.on_request(now, flow, &message, out);
+            }
+            Input::Message { flow, message } => self.on_response(now, flow, &message, out),
+            Input::FlowClosed(flow) => self.on_flow_closed(now, flow, out),
+            Input::Undelivered(transaction) => self.on_undelivered(now, transaction, out),
+            Input::Asked { asker, question } => {
+                let answer = self.know(now, question);
+                out.outputs.push(Output::Answer { asker, answer });
+            }
+            Input::Answered { ask, answer } => self.on_answer(now, ask, answer, out),
+            Input::Commanded(command) => self.on_command(command, out),
+            Input::TimeIsUp => {}
+        }
+        for output in &out.outputs[before..] {
+            if let Output::Event(event) = output {
+                self.counters.event(event);
+            }
+        }
+        match (self.timers.next_due(), self.location.next_expiry()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
+
+    fn on_request(&mut self, now: Instant, flow: Flow, request: &Message<'_>, out: &mut Outbox) {
+        let method = request.method();
+        self.counters.request(&method);
+        if let Err(reject) = self.live(now, flow, request, out) {
+            if method == Method::Ack {
+                let reason = DropReason::StrayAck;
+                return out.event(Event::Dropped { reason, source: flow.remote });
+            }
+            self.refuse(flow, request, reject, out);
+        }
+    }
+
+    /// The life of a request, in the order of RFC 3261 §16.3 to §16.6.
+    fn live(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: &Message<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        check::grammar(request)?; // §16.3 step 1
+        match request.method() {
+            Method::Ack => {
+                self.on_ack(now, flow, request, out);
+                return Ok(());
+            }
+            Method::Cancel => return self.on_cancel(now, flow, request, out),
+            _ => {}
+        }
+        if self.is_retransmission(request, out) {
+            return Ok(());
+        }
+        check::scheme(request)?; // §16.3 step 2
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let route = OwnRoute::read(ours, request)?; // §16.4
+        let role = Role::of(ours, request, &route);
+        match role {
+            Role::Registrar => {
+                check::extensions(request, Name::Require)?;
+                self.register(now, flow, request, out)
+            }
+            Role::Options => {
+                check::extensions(request, Name::Require)?;
+                self.send_stateless(flow, request, 200, out);
+                Ok(())
+            }
+            Role::Ourselves | Role::Proxy => {
+                check::hops(request)?; // §16.3 step 3
+                check::not_looped(&self.setup.keys, request)?; // §16.3 step 4
+                check::extensions(request, Name::ProxyRequire)?; // §16.3 step 5
+                let admitted = self.admit(now, flow, request, route, out)?; // §16.3 step 6
+                let Some(admitted) = admitted else { return Ok(()) };
+                if role == Role::Ourselves {
+                    return Err(Reject::MethodNotAllowed);
+                }
+                self.refuse_new_while_draining(&admitted)?;
+                self.begin(now, flow, request, admitted, out) // §16.5, §16.6
+            }
+        }
+    }
+
+    /// Who sends this, and may they? `None`: a challenge went back.
+    fn admit(
+        &self,
+        now: Instant,
+        flow: Flow,
+        request: &Message<'_>,
+        route: OwnRoute,
+        out: &mut Outbox,
+    ) -> Result<Option<Admitted>, Reject> {
+        if route.signed {
+            return Ok(Some(Admitted { route, claim: None }));
+        }
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        match Caller::by_address(&self.snapshot, flow.remote.ip()) {
+            Caller::Peer(_) => return Ok(Some(Admitted { route, claim: None })),
+            Caller::Account(_) | Caller::Stranger => {}
+        }
+        let from = request.from().ok().and_then(|from| from.uri().ok());
+        let named = match &from {
+            Some(Uri::Sip(sip)) => ours.domain(&sip.host),
+            _ => None,
+        };
+        let realm = named.or_else(|| ours.default_domain()).ok_or(Reject::NotOurDomain)?;
+        let keys = &self.setup.keys;
+        let gate = Authentication { keys, snapshot: &self.snapshot, side: Side::Proxy, realm };
+        match gate.verify(now, &flow, request) {
+            Verdict::Right(claim) => {
+                let aor = from.and_then(|uri| ours.address_of_record(&uri));
+                let caller = Caller::Account(claim.account.clone());
+                // B3: nobody calls in another's name.
+                if !caller.may_call_itself(aor.as_ref()) {
+                    return Err(Reject::NotYourIdentity);
+                }
+                Ok(Some(Admitted { route, claim: Some(claim) }))
+            }
+            verdict => self.challenge(now, (flow, &gate), request, verdict, out).map(|()| None),
+        }
+    }
+
+    fn refuse_new_while_draining(&self, admitted: &Admitted) -> Result<(), Reject> {
+        match self.draining {
+            Some(_) if !admitted.route.signed => Err(Reject::Overloaded),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.is_some()
+    }
+
+    /// Whether this partition owns an address-of-record.
+    pub(crate) fn owns(&self, aor: &AddressOfRecord) -> bool {
+        let home = self.setup.keys.partition_of(aor) % u64::from(self.setup.partitions.max(1));
+        home == u64::from(self.setup.partition)
+    }
+
+    fn on_time(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some((_, timer)) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Server(id) => self.on_server_timer(now, id, out),
+                Timer::Client(id) => self.on_client_timer(now, id, out),
+                Timer::Cancel(id) => self.on_cancel_timer(now, id, out),
+                Timer::C(id, branch) => self.on_timer_c(now, (id, branch.into()), out),
+                Timer::Group(id) => self.on_group_timer(now, id, out),
+                Timer::Ask(ask) => self.on_answer(now, ask, Answer::Failed, out),
+                Timer::CallSilence(key) => self.calls.forget(key, out),
+            }
+        }
+        self.expire_bindings(now, out);
+    }
+
+    fn on_command(&mut self, command: Command, out: &mut Outbox) {
+        match command {
+            Command::UseSnapshot(snapshot) => self.snapshot = snapshot,
+            Command::Restore(aor, binding) => self.location.restore(&aor, binding),
+            Command::Forget(aor) => self.forget(&aor, out),
+            Command::Drain { retry_after_s } => self.draining = Some(retry_after_s),
+        }
+    }
+
+    /// Calls that pass through this partition now, oldest first.
+    pub fn calls(&self) -> Vec<&Call> {
+        self.calls.sorted()
+    }
+
+    /// What this partition has done so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How full the tables are.
+    pub fn census(&self) -> Census {
+        Census {
+            server_transactions: self.servers.len(),
+            client_transactions: self.clients.len(),
+            response_contexts: self.contexts.len(),
+            open_questions: self.open.len(),
+            timers: self.timers.len(),
+            calls: self.calls.len(),
+        }
+    }
+}
+
+/// How full the tables of a partition are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Census {
+    /// Server transactions.
+    pub server_transactions: usize,
+    /// Client transactions.
+    pub client_transactions: usize,
+    /// Requests being proxied.
+    pub response_contexts: usize,
+    /// Questions without an answer yet.
+    pub open_questions: usize,
+    /// Timers that run.
+    pub timers: usize,
+    /// Calls in the live view.
+    pub calls: usize,
 }

@@ -169,9 +169,8 @@ impl Accounts {
 }
 
 fn segment_of(aor: &AddressOfRecord) -> usize {
-    use core::hash::{BuildHasher, Hash, Hasher};
+    use core::hash::BuildHasher;
     // Only administrators make accounts, so a fixed seed gives nobody a weapon.
-    let mut hasher = foldhash::fast::FixedState::with_seed(0x5e9).build_hasher();
-    aor.hash(&mut hasher);
-    (hasher.finish() >> 32) as usize % SEGMENTS
+
+    (foldhash::fast::FixedState::with_seed(0x5e9).hash_one(aor) >> 32) as usize % SEGMENTS
 }

@@ -141,7 +141,7 @@ impl<T: Copy> Wheel<T> {
 
     /// A time not later than when the next timer comes due, and exactly that once its tick has
     /// come.
-    pub fn next(&mut self) -> Option<Instant> {
+    pub fn next_due(&mut self) -> Option<Instant> {
         self.drop_dead();
         if let Some(Reverse((at, ..))) = self.ready.peek() {
             return Some(*at);
@@ -275,10 +275,10 @@ mod tests {
         assert_eq!(wheel.pop_due(us(300)), Some((us(299), 'a')));
         assert_eq!(wheel.pop_due(us(300)), Some((us(300), 'b')));
         assert_eq!(wheel.pop_due(us(4_999_999)), None);
-        assert_eq!(wheel.next(), Some(us(5_000_000)));
+        assert_eq!(wheel.next_due(), Some(us(5_000_000)));
         assert_eq!(wheel.pop_due(us(9_000_000)), Some((us(5_000_000), 'c')));
         assert_eq!(wheel.pop_due(us(9_000_000)), Some((us(5_000_000), 'd')));
-        assert_eq!((wheel.next(), wheel.len()), (None, 0));
+        assert_eq!((wheel.next_due(), wheel.len()), (None, 0));
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
                 }
                 let first = model.first_key_value().map(|((at, _), _)| *at);
                 assert_eq!(wheel.len(), model.len());
-                match (wheel.next(), first) {
+                match (wheel.next_due(), first) {
                     (None, None) => {}
                     (Some(told), Some(first)) => assert!(told <= first, "seed {seed}"),
                     other => panic!("seed {seed}: {other:?}"),

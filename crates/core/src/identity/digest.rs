@@ -137,7 +137,7 @@ impl<'a> Authentication<'a> {
         }
         let user: Vec<u8> = answer.username.pieces().flatten().copied().collect();
         let aor = AddressOfRecord::new(&user, self.realm);
-        let account = aor.as_ref().and_then(|aor| self.snapshot.accounts.find(aor));
+        let account = aor.and_then(|aor| self.snapshot.accounts.find(&aor));
         let account = account.filter(|account| account.enabled);
         let ha1 = account.and_then(|account| account.ha1.of(algorithm));
         let known = Choice::from(u8::from(ha1.is_some()));
@@ -147,25 +147,22 @@ impl<'a> Authentication<'a> {
         let right = bool::from(expected.bytes().ct_eq(answer.response.bytes()) & known);
         let nonce = nonce::read(self.keys, answer.nonce.raw(), self.realm, flow);
         let ours = nonce.filter(|nonce| nonce.from_its_source);
-        let exists = account.is_some();
-        match (right, ours, aor) {
+        match (right, ours, account) {
             (true, Some(nonce), Some(account)) if nonce.is_fresh(now) => {
-                let parts = [answer.nonce.raw(), account.as_bytes()];
+                let parts = [answer.nonce.raw(), account.aor.as_bytes()];
                 Verdict::Right(Claim {
+                    account: account.aor.clone(),
                     nonce: self.keys.hash64(b"nonce of account", &parts),
                     nc: answer.nc,
                     ends: nonce.ends(),
-                    account,
                 })
             }
             //= RFC 7616 3.3
             // "If stale is true, the client may wish to simply retry the request"
             (true, _, _) => Verdict::Stale,
             (false, None, _) => wrong(credentials.username, AuthFailure::ForeignNonce),
-            (false, Some(_), _) if exists => {
-                wrong(credentials.username, AuthFailure::WrongPassword)
-            }
-            (false, Some(_), _) => wrong(credentials.username, AuthFailure::UnknownUser),
+            (false, Some(_), None) => wrong(credentials.username, AuthFailure::UnknownUser),
+            (false, Some(_), Some(_)) => wrong(credentials.username, AuthFailure::WrongPassword),
         }
     }
 

@@ -59,11 +59,9 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
         606 => "Not Acceptable",
-        101..=199 => "Progress",
-        201..=299 => "OK",
-        303..=399 => "Redirection",
-        401..=499 => "Client Error",
-        501..=599 => "Server Error",
-        _ => "Failure",
+        101..200 => "Progress",
+        201..300 => "OK",
+        306..400 => "Redirection",
+        _ => "Failed",
     }
 }

@@ -1,0 +1,73 @@
+//! RFC 3261 §16.3: what a request must pass before anything is decided about it.
+
+use crate::keys::Keys;
+use crate::reject::Reject;
+use crate::transaction::key::ClientBranch;
+use ringway_wire::{Fault, Message, Method, Name, Uri};
+
+/// §16.3 step 1: reasonable syntax, as far as this message is concerned.
+pub(crate) fn grammar(request: &Message<'_>) -> Result<(), Reject> {
+    let Err(malformed) = request.check() else { return Ok(()) };
+    Err(match malformed.fault {
+        Fault::Version => Reject::VersionNotSupported,
+        //= RFC 4475 3.1.2.18
+        // "a 501 (Not Implemented) response would be preferred"
+        Fault::MethodMismatch if matches!(request.method(), Method::Other(_)) => {
+            Reject::UnknownMethodMismatch
+        }
+        Fault::MethodMismatch => Reject::MethodMismatch,
+        _ => Reject::Malformed(malformed.what),
+    })
+}
+
+/// §16.3 step 2: a scheme that we can route.
+pub(crate) fn scheme(request: &Message<'_>) -> Result<(), Reject> {
+    match request.uri() {
+        Ok(Uri::Sip(_) | Uri::Tel(_)) => Ok(()),
+        //= RFC 3261 16.3
+        // "reject the request with a 416 (Unsupported URI Scheme) response"
+        Ok(Uri::Other { .. }) => Err(Reject::UnsupportedScheme),
+        Err(_) => Err(Reject::Malformed("Request-URI")),
+    }
+}
+
+/// §16.3 step 3: hops left. A request for ourselves needs none.
+pub(crate) fn hops(request: &Message<'_>) -> Result<(), Reject> {
+    //= RFC 3261 16.3
+    // "If the request contains a Max-Forwards header field with a field value of zero (0)"
+    if request.max_forwards() == Some(0) { Err(Reject::TooManyHops) } else { Ok(()) }
+}
+
+/// §16.3 step 4, RFC 5393 §4.2.2: it was here before, and nothing that decides has changed.
+pub(crate) fn not_looped(keys: &Keys, request: &Message<'_>) -> Result<(), Reject> {
+    let mut loop_hash = None;
+    for via in request.vias() {
+        let Some(branch) = via.ok().and_then(|v| ClientBranch::parse(v.branch()?)) else {
+            continue;
+        };
+        let here = *loop_hash.get_or_insert_with(|| self::loop_hash(keys, request));
+        if branch.loop_hash == here {
+            return Err(Reject::LoopDetected);
+        }
+    }
+    Ok(())
+}
+
+/// The second part of our branches: a keyed hash of all that our routing looks at
+/// (RFC 5393 §4.2.1). It does not depend on the method, so CANCEL and ACK get the same.
+pub(crate) fn loop_hash(keys: &Keys, request: &Message<'_>) -> u64 {
+    let mut hash = keys.hash64(b"loop", &[request.request_uri(), request.call_id()]);
+    for route in request.values(Name::Route) {
+        hash = keys.hash64(b"loop route", &[&hash.to_be_bytes(), route]);
+    }
+    hash
+}
+
+/// §16.3 step 5, §8.2.2.3: extensions that we would have to understand. We understand none
+/// that a proxy must; what end points require of each other is not our affair.
+pub(crate) fn extensions(request: &Message<'_>, header: Name) -> Result<(), Reject> {
+    match request.values(header).next() {
+        Some(_) => Err(Reject::BadExtension),
+        None => Ok(()),
+    }
+}

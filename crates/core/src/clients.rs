@@ -1,0 +1,367 @@
+//! The client transactions of a partition: what was sent on, and what is waited for.
+
+use crate::arena::{Arena, Id};
+use crate::boundary::{Outbox, Output, TransactionRef};
+use crate::flow::Flow;
+use crate::node::{Node, Timer};
+use crate::proxy::response_context::ResponseContext;
+use crate::reject::Reject;
+use crate::time::Instant;
+use crate::timers::{TimerId, Wheel};
+use crate::transaction::{client, invite_client};
+use alloc::boxed::Box;
+use ringway_wire::{Framing, Index, Message, parse, write_ack, write_cancel};
+
+/// One client transaction, and the CANCEL that may follow it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    machine: Machine,
+    cancel: Option<Cancel>,
+    flow: Flow,
+    /// The datagram flow to go back to where a stream for a large request cannot be had.
+    fallback: Option<Flow>,
+    sent: Box<[u8]>,
+    pub(crate) purpose: Purpose,
+    /// The unguessable part of its branch.
+    pub(crate) random: u32,
+    timer: Option<TimerId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Machine {
+    Invite(invite_client::State),
+    Other(client::State),
+}
+
+#[derive(Debug)]
+struct Cancel {
+    machine: client::State,
+    timer: Option<TimerId>,
+}
+
+/// Whose branch it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Purpose {
+    pub(crate) context: Id<ResponseContext>,
+    pub(crate) branch: usize,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    all: Arena<Client>,
+}
+
+/// What a client transaction tells its user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Report {
+    /// Nobody answered in time.
+    TimedOut,
+    /// It could not be sent.
+    Unreachable(Reject),
+}
+
+impl Clients {
+    pub(crate) const fn new() -> Self {
+        Self { all: Arena::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn find(&self, id: Id<Client>) -> Option<&Client> {
+        self.all.find(id)
+    }
+
+    pub(crate) fn remove(&mut self, id: Id<Client>) {
+        self.all.remove(id);
+    }
+
+    /// A transaction whose request is still to be written: its branch names its place.
+    pub(crate) fn reserve(
+        &mut self,
+        now: Instant,
+        is_invite: bool,
+        flow: Flow,
+        purpose: Purpose,
+    ) -> Id<Client> {
+        let reliable = flow.transport.is_reliable();
+        let machine = if is_invite {
+            Machine::Invite(invite_client::State::start(now, reliable).0)
+        } else {
+            Machine::Other(client::State::start(now, reliable).0)
+        };
+        self.all.insert(Client {
+            machine,
+            cancel: None,
+            flow,
+            fallback: None,
+            sent: Box::default(),
+            purpose,
+            random: 0,
+            timer: None,
+        })
+    }
+
+    /// The request was written and goes out.
+    pub(crate) fn sent(
+        &mut self,
+        now: Instant,
+        id: Id<Client>,
+        (flow, fallback, random): (Flow, Option<Flow>, u32),
+        bytes: &[u8],
+        timers: &mut Wheel<Timer>,
+    ) {
+        let Some(client) = self.all.find_mut(id) else { return };
+        client.flow = flow;
+        client.fallback = fallback;
+        client.sent = bytes.into();
+        client.random = random;
+        client.restart(now);
+        client.set_timer(id, timers);
+    }
+}
+
+impl Client {
+    fn restart(&mut self, now: Instant) {
+        let reliable = self.flow.transport.is_reliable();
+        match &mut self.machine {
+            Machine::Invite(state) => *state = invite_client::State::start(now, reliable).0,
+            Machine::Other(state) => *state = client::State::start(now, reliable).0,
+        }
+    }
+
+    fn set_timer(&mut self, id: Id<Self>, timers: &mut Wheel<Timer>) {
+        if let Some(timer) = self.timer.take() {
+            timers.cancel(timer);
+        }
+        let next = match &self.machine {
+            Machine::Invite(state) => state.next_timeout(),
+            Machine::Other(state) => state.next_timeout(),
+        };
+        self.timer = next.map(|at| timers.schedule(at, Timer::Client(id)));
+    }
+
+    const fn is_over(&self) -> bool {
+        let over = match &self.machine {
+            Machine::Invite(state) => state.is_over(),
+            Machine::Other(state) => state.is_over(),
+        };
+        over && self.cancel.is_none()
+    }
+
+    /// Whether it is an INVITE that a CANCEL could still reach.
+    pub(crate) const fn can_be_cancelled(&self) -> bool {
+        self.cancel.is_none()
+            && matches!(&self.machine, Machine::Invite(invite_client::State::Proceeding { .. }))
+    }
+
+    fn send(&self, id: Id<Self>, out: &mut Outbox) {
+        let start = out.bytes.len();
+        out.bytes.extend_from_slice(&self.sent);
+        let bytes = start..out.bytes.len();
+        let on_failure = Some(TransactionRef(id.bits()));
+        out.outputs.push(Output::Send { flow: self.flow, bytes, on_failure });
+    }
+}
+
+impl Node {
+    /// A response to what was sent. Tells whether the transaction user is to see it.
+    pub(crate) fn client_response(
+        &mut self,
+        now: Instant,
+        id: Id<Client>,
+        response: &Message<'_>,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(client) = self.clients.all.find_mut(id) else { return false };
+        let reliable = client.flow.transport.is_reliable();
+        let status = response.status();
+        let (ack, pass) = match client.machine {
+            Machine::Invite(state) => {
+                use invite_client::Action;
+                let (state, action) = state.on_response(now, reliable, status);
+                client.machine = Machine::Invite(state);
+                let ack = matches!(action, Action::Ack | Action::AckAndPassUp);
+                (ack, matches!(action, Action::PassUp | Action::AckAndPassUp))
+            }
+            Machine::Other(state) => {
+                let (state, action) = state.on_response(now, reliable, status);
+                client.machine = Machine::Other(state);
+                (false, action == client::Action::PassUp)
+            }
+        };
+        if ack {
+            let mut index = Index::new();
+            if let Ok(invite) = parse(&client.sent, &mut index, Framing::Datagram) {
+                let bytes = write_ack(&mut out.bytes, &invite, response);
+                out.outputs.push(Output::Send { flow: client.flow, bytes, on_failure: None });
+            }
+        }
+        client.set_timer(id, &mut self.timers);
+        pass
+    }
+
+    /// A response to the CANCEL of this transaction.
+    pub(crate) fn cancel_response(&mut self, now: Instant, id: Id<Client>, status: u16) {
+        let Some(client) = self.clients.all.find_mut(id) else { return };
+        let reliable = client.flow.transport.is_reliable();
+        if let Some(cancel) = &mut client.cancel {
+            cancel.machine = cancel.machine.on_response(now, reliable, status).0;
+        }
+        self.cancel_timer(id);
+    }
+
+    /// Sends a CANCEL for this INVITE.
+    //= RFC 3261 9.1
+    // "If no provisional response has been received, the CANCEL request MUST NOT be sent"
+    pub(crate) fn client_cancel(&mut self, now: Instant, id: Id<Client>, out: &mut Outbox) {
+        let Some(client) = self.clients.all.find_mut(id) else { return };
+        let Machine::Invite(state) = client.machine else { return };
+        if !client.can_be_cancelled() {
+            return;
+        }
+        client.machine = Machine::Invite(state.on_cancelled(now));
+        let reliable = client.flow.transport.is_reliable();
+        let (machine, _) = client::State::start(now, reliable);
+        client.cancel = Some(Cancel { machine, timer: None });
+        client.set_timer(id, &mut self.timers);
+        self.send_cancel(id, out);
+        self.cancel_timer(id);
+    }
+
+    fn send_cancel(&self, id: Id<Client>, out: &mut Outbox) {
+        let Some(client) = self.clients.all.find(id) else { return };
+        let mut index = Index::new();
+        if let Ok(invite) = parse(&client.sent, &mut index, Framing::Datagram) {
+            let bytes = write_cancel(&mut out.bytes, &invite);
+            out.outputs.push(Output::Send { flow: client.flow, bytes, on_failure: None });
+        }
+    }
+
+    fn cancel_timer(&mut self, id: Id<Client>) {
+        let Some(client) = self.clients.all.find_mut(id) else { return };
+        let Some(cancel) = &mut client.cancel else { return };
+        if let Some(timer) = cancel.timer.take() {
+            self.timers.cancel(timer);
+        }
+        if cancel.machine.is_over() {
+            client.cancel = None;
+            self.drop_if_over(id);
+        } else {
+            let next = cancel.machine.next_timeout();
+            cancel.timer = next.map(|at| self.timers.schedule(at, Timer::Cancel(id)));
+        }
+    }
+
+    pub(crate) fn on_cancel_timer(&mut self, now: Instant, id: Id<Client>, out: &mut Outbox) {
+        let Some(client) = self.clients.all.find_mut(id) else { return };
+        let Some(cancel) = &mut client.cancel else { return };
+        cancel.timer = None;
+        let (machine, action) = cancel.machine.on_timeout(now);
+        cancel.machine = machine;
+        if action == client::Action::Send {
+            self.send_cancel(id, out);
+        }
+        self.cancel_timer(id);
+    }
+
+    pub(crate) fn on_client_timer(&mut self, now: Instant, id: Id<Client>, out: &mut Outbox) {
+        let Some(client) = self.clients.all.find_mut(id) else { return };
+        client.timer = None;
+        let (send, timed_out) = match client.machine {
+            Machine::Invite(state) => {
+                let (state, action) = state.on_timeout(now);
+                client.machine = Machine::Invite(state);
+                use invite_client::Action;
+                (action == Action::Send, action == Action::ReportTimeout)
+            }
+            Machine::Other(state) => {
+                let (state, action) = state.on_timeout(now);
+                client.machine = Machine::Other(state);
+                use client::Action;
+                (action == Action::Send, action == Action::ReportTimeout)
+            }
+        };
+        if send {
+            client.send(id, out);
+        }
+        let purpose = client.purpose;
+        client.set_timer(id, &mut self.timers);
+        if timed_out {
+            self.on_report(now, purpose, Report::TimedOut, out);
+        }
+        self.drop_if_over(id);
+    }
+
+    /// What was sent did not leave the house.
+    pub(crate) fn on_undelivered(
+        &mut self,
+        now: Instant,
+        failed: TransactionRef,
+        out: &mut Outbox,
+    ) {
+        let id = Id::from_bits(failed.0);
+        let Some(client) = self.clients.all.find_mut(id) else { return };
+        if let Some(flow) = client.fallback.take() {
+            //= RFC 3261 18.1.1
+            // "the element SHOULD retry the request, using UDP"
+            self.resend_over_udp(now, id, flow, out);
+            return;
+        }
+        let reported = match client.machine {
+            Machine::Invite(state) => {
+                let (state, action) = state.on_transport_error();
+                client.machine = Machine::Invite(state);
+                action == invite_client::Action::ReportTransportError
+            }
+            Machine::Other(state) => {
+                let (state, action) = state.on_transport_error();
+                client.machine = Machine::Other(state);
+                action == client::Action::ReportTransportError
+            }
+        };
+        let purpose = client.purpose;
+        client.set_timer(id, &mut self.timers);
+        if reported {
+            let report = Report::Unreachable(Reject::TemporarilyUnavailable);
+            self.on_report(now, purpose, report, out);
+        }
+        self.drop_if_over(id);
+    }
+
+    /// The same request with the same branch as a datagram: only the transport in Via differs.
+    fn resend_over_udp(&mut self, now: Instant, id: Id<Client>, flow: Flow, out: &mut Outbox) {
+        let Some(client) = self.clients.all.find_mut(id) else { return };
+        let mut index = Index::new();
+        let Ok(request) = parse(&client.sent, &mut index, Framing::Datagram) else { return };
+        let Some(branch) = request.top_via().ok().and_then(|via| via.branch()) else { return };
+        let Some(listener) = self.setup.listeners.get(usize::from(flow.socket.0)) else { return };
+        let via = crate::proxy::forward::via(listener, branch);
+        let mut edit = ringway_wire::Editor::new(&request);
+        edit.pop_via();
+        edit.push_via(&via);
+        let bytes = edit.finish(&mut out.bytes);
+        client.sent = out.bytes[bytes.clone()].into();
+        client.flow = flow;
+        client.restart(now);
+        client.set_timer(id, &mut self.timers);
+        let on_failure = Some(TransactionRef(id.bits()));
+        out.outputs.push(Output::Send { flow, bytes, on_failure });
+    }
+
+    /// Removes a transaction that has nothing more to do, and tells its context.
+    pub(crate) fn drop_if_over(&mut self, id: Id<Client>) {
+        let Some(client) = self.clients.all.find(id) else { return };
+        if !client.is_over() {
+            return;
+        }
+        if let Some(client) = self.clients.all.remove(id) {
+            if let Some(timer) = client.timer {
+                self.timers.cancel(timer);
+            }
+            self.let_go(client.purpose.context);
+        }
+    }
+}

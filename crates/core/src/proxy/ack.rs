@@ -1,0 +1,116 @@
+//! ACK: absorbed by the transaction it ends, or passed on as the end of a 2xx's handshake.
+
+use crate::boundary::{DropReason, Event, Outbox, Output, Question};
+use crate::flow::{ConnectionId, Flow};
+use crate::limits;
+use crate::node::Node;
+use crate::proxy::forward::via;
+use crate::route::ours::Ours;
+use crate::route::own_route::OwnRoute;
+use crate::route::plan::Way;
+use crate::time::Instant;
+use crate::transaction::key::{ClientBranch, ServerKey};
+use crate::waiting::Waiting;
+use alloc::boxed::Box;
+use ringway_wire::{Editor, Message, Method, Name, NameAddr, StoredMessage, Uri};
+
+/// An ACK whose next hop is being looked up.
+#[derive(Debug)]
+pub(crate) struct WaitingAck {
+    request: StoredMessage,
+    route: OwnRoute,
+    source: Flow,
+}
+
+impl Node {
+    /// An ACK. Nothing ever answers it, so what is wrong with it is only counted.
+    pub(crate) fn on_ack(&mut self, now: Instant, flow: Flow, ack: &Message<'_>, out: &mut Outbox) {
+        let key = ServerKey::of(&self.setup.keys, ack, &Method::Invite);
+        if let Some(server) = key.and_then(|key| self.servers.by_key(&key))
+            && !self.server_ack(now, server)
+        {
+            return;
+        }
+        let stray = Event::Dropped { reason: DropReason::StrayAck, source: flow.remote };
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        // Only a dialog that was let through here may send through here.
+        let route = OwnRoute::read(ours, ack).ok().filter(|route| route.signed);
+        let (Some(route), false) = (route, ack.max_forwards() == Some(0)) else {
+            return out.event(stray);
+        };
+        let target = route.strict_target.as_deref().unwrap_or(ack.request_uri());
+        let next = ack.values(Name::Route).nth(route.pops);
+        let way = match (next, route.flow) {
+            (Some(next), _) => NameAddr::parse(next).ok().and_then(|n| way_of(n.uri)),
+            (None, Some(flow)) => Some(Way::Flow(flow)),
+            (None, None) => way_of(target),
+        };
+        let resolve = match way {
+            None => return out.event(stray),
+            Some(Way::Flow(to)) => return self.pass_ack(flow, ack, &route, to, out),
+            Some(Way::Address { remote, transport }) => {
+                match ours.socket_for(transport, remote, flow.socket) {
+                    Some(socket) => {
+                        let connection = ConnectionId::NONE;
+                        let to = Flow { socket, transport, connection, remote };
+                        return self.pass_ack(flow, ack, &route, to, out);
+                    }
+                    None => Question::Resolve {
+                        host: alloc::format!("{}", remote.ip()).into_bytes().into(),
+                        port: Some(remote.port()),
+                        transport: Some(transport),
+                    },
+                }
+            }
+            Some(Way::Lookup { host, port, transport }) => {
+                Question::Resolve { host, port, transport }
+            }
+        };
+        let waiting = WaitingAck { request: ack.to_stored(), route, source: flow };
+        self.ask(now, resolve, Waiting::Ack(Box::new(waiting)), out);
+    }
+
+    pub(crate) fn on_ack_resolved(&self, ack: &WaitingAck, flows: &[Flow], out: &mut Outbox) {
+        if let Some(&to) = flows.first() {
+            self.pass_ack(ack.source, &ack.request.message(), &ack.route, to, out);
+        }
+    }
+
+    /// RFC 3261 §16.11 in small: no state, and the same branch for the same ACK.
+    fn pass_ack(
+        &self,
+        source: Flow,
+        ack: &Message<'_>,
+        route: &OwnRoute,
+        to: Flow,
+        out: &mut Outbox,
+    ) {
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let Some(listener) = ours.listener(&to) else { return };
+        let keys = &self.setup.keys;
+        let received = ack.values(Name::Via).next().unwrap_or_default();
+        //= RFC 3261 16.11
+        // "the proxy SHOULD compute a value"
+        let hash = keys.hash128(b"stateless branch", &[received, ack.call_id()]);
+        let branch = ClientBranch {
+            client: (hash >> 64) as u64 | 1 << 63,
+            random: hash as u32,
+            loop_hash: crate::check::loop_hash(keys, ack),
+        };
+        let mut edit = Editor::new(ack);
+        if let Some(target) = &route.strict_target {
+            edit.set_request_uri(target);
+            edit.pop_last_route();
+        }
+        edit.pop_routes(route.pops);
+        edit.set_max_forwards(ack.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
+        edit.set_received(source.remote);
+        edit.push_via(&via(listener, alloc::format!("{branch}").as_bytes()));
+        let bytes = edit.finish(&mut out.bytes);
+        out.outputs.push(Output::Send { flow: to, bytes, on_failure: None });
+    }
+}
+
+fn way_of(uri: &[u8]) -> Option<Way> {
+    Way::of_uri(&Uri::parse(uri).ok()?)
+}

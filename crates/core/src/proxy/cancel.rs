@@ -1,0 +1,130 @@
+//! CANCEL: RFC 3261 §9, §16.10; and Timer C (§16.8), which ends a branch in the same way.
+
+use crate::arena::Id;
+use crate::boundary::Outbox;
+use crate::flow::Flow;
+use crate::node::Node;
+use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
+use crate::reject::Reject;
+use crate::time::Instant;
+use crate::transaction::key::ServerKey;
+use ringway_wire::{Message, Method};
+
+impl Node {
+    /// A CANCEL. It is answered at once, and never challenged (§22.1).
+    pub(crate) fn on_cancel(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        cancel: &Message<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let key = ServerKey::of(&self.setup.keys, cancel, &Method::Invite);
+        let server = key.and_then(|key| self.servers.by_key(&key));
+        //= RFC 3261 9.2
+        // "it SHOULD respond to the CANCEL with a 481"
+        let server = server.ok_or(Reject::NoSuchTransaction)?;
+        self.send_stateless(flow, cancel, 200, out);
+        if let Some(context) = self.servers.context(server)
+            && self.contexts.find(context).is_some_and(|context| !context.answered)
+        {
+            self.give_up(now, context, out);
+        }
+        Ok(())
+    }
+
+    /// The caller wants no more: all that rings is cancelled, and nothing else tried.
+    fn give_up(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
+        let nobody_asked = self.contexts.find(id).is_some_and(|c| c.branches.is_empty());
+        self.close(now, id, out);
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        context.cancelled = true;
+        // A branch that was not sent yet will not be.
+        for branch in &mut context.branches {
+            if matches!(branch.state, BranchState::Locating) {
+                branch.state = BranchState::Done(Outcome::TimedOut);
+            }
+        }
+        let locating = context.branches.iter().all(|branch| branch.client.is_none());
+        if nobody_asked || (locating && context.all_done()) {
+            //= RFC 3261 9.2
+            // "it immediately responds to the original request with a 487"
+            return self.answer(now, id, 487, out);
+        }
+        self.conclude(now, id, out);
+    }
+
+    /// §16.7 step 10: cancels what still rings, and tries nobody else.
+    pub(crate) fn close(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
+        self.shut(id);
+        let branches = self.contexts.find(id).map_or(0, |context| context.branches.len());
+        for at in 0..branches {
+            self.cancel_branch(now, id, at, out);
+        }
+    }
+
+    /// Cancels one branch: at once if it has answered provisionally, else as soon as it does.
+    fn cancel_branch(
+        &mut self,
+        now: Instant,
+        id: Id<ResponseContext>,
+        at: usize,
+        out: &mut Outbox,
+    ) {
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        if !context.is_invite {
+            return;
+        }
+        let Some(branch) = context.branches.get_mut(at) else { return };
+        match branch.state {
+            BranchState::Calling { .. } => branch.state = BranchState::Calling { cancel: true },
+            BranchState::Proceeding => {
+                branch.state = BranchState::Cancelling;
+                if let Some(client) = branch.client {
+                    self.client_cancel(now, client, out);
+                }
+            }
+            BranchState::Locating | BranchState::Cancelling | BranchState::Done(_) => {}
+        }
+    }
+
+    /// A group has rung long enough: its branches are cancelled, and the next group tried when
+    /// they have ended.
+    pub(crate) fn on_group_timer(
+        &mut self,
+        now: Instant,
+        id: Id<ResponseContext>,
+        out: &mut Outbox,
+    ) {
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        context.group_timer = None;
+        if context.closed {
+            return;
+        }
+        for at in 0..context.branches.len() {
+            self.cancel_branch(now, id, at, out);
+        }
+    }
+
+    /// §16.8: Timer C of a branch.
+    pub(crate) fn on_timer_c(
+        &mut self,
+        now: Instant,
+        (id, at): (Id<ResponseContext>, usize),
+        out: &mut Outbox,
+    ) {
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        let Some(branch) = context.branches.get_mut(at) else { return };
+        branch.timer_c = None;
+        match branch.state {
+            //= RFC 3261 16.8
+            // "the proxy MUST generate a CANCEL request matching that transaction"
+            BranchState::Proceeding => self.cancel_branch(now, id, at, out),
+            BranchState::Calling { .. } => {
+                self.branch_done(id, at, Outcome::TimedOut);
+                self.conclude(now, id, out);
+            }
+            BranchState::Locating | BranchState::Cancelling | BranchState::Done(_) => {}
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The proxy: executes plans (RFC 3261 §16.5 to §16.10).
+//!
+//! A request that got this far has been checked and its caller is known. It gets a server
+//! transaction and a [`ResponseContext`](response_context::ResponseContext); then, one after
+//! another and each ending by saying what it waits for:
+//! [`begin`](Node::begin) → spend the nonce → [`find_targets`](Node::find_targets) → locate →
+//! [`execute`](Node::execute) → [`forward`](Node::forward) each branch → responses.
+
+pub(crate) mod forward;
+pub(crate) mod record_route;
+pub(crate) mod response_context;
+pub(crate) mod responses;
+pub(crate) mod cancel;
+pub(crate) mod ack;
+pub(crate) mod targets;

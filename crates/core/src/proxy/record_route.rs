@@ -1,0 +1,84 @@
+//! RFC 3261 §16.6 step 4: our Record-Route entries.
+//!
+//! One entry where both sides use the same socket and can be reached by what their Contact
+//! says; two entries, one facing each side (RFC 5658 §5), where sockets differ or where only the
+//! flow leads back. Of two, the entry that is taken off last by a later request faces the side
+//! that the request goes to, so its cookie holds the way there.
+
+use crate::flow::{Flow, Transport};
+use crate::route::cookie::Cookie;
+use crate::route::ours::{Ours, address_of};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use ringway_wire::{Message, NameAddr, Uri};
+
+/// Writes the value (one entry, or two separated by a comma, the one facing the callee first).
+pub(crate) fn value(
+    ours: Ours<'_>,
+    request: &Message<'_>,
+    caller: &Flow,
+    callee: &Flow,
+    target: &[u8],
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let contact = request.contacts().next().and_then(|c| c.ok());
+    let one = caller.socket == callee.socket
+        && contact.is_some_and(|contact| is_direct(&contact, caller))
+        && Uri::parse(target).is_ok_and(|uri| names(&uri, callee));
+    if one {
+        entry(ours, request, caller, None, &mut out);
+    } else {
+        entry(ours, request, callee, Some(*callee), &mut out);
+        out.extend_from_slice(b", ");
+        entry(ours, request, caller, Some(*caller), &mut out);
+    }
+    out
+}
+
+fn is_direct(contact: &NameAddr<'_>, flow: &Flow) -> bool {
+    contact.uri().is_ok_and(|uri| names(&uri, flow))
+}
+
+/// Whether a URI leads by itself to where the flow leads: a datagram to that very address.
+fn names(uri: &Uri<'_>, flow: &Flow) -> bool {
+    let Uri::Sip(sip) = uri else { return false };
+    let transport = sip.params.get(b"transport").flatten();
+    let datagram = transport.is_none_or(|t| t.eq_ignore_ascii_case(b"udp"));
+    let remote = address_of(&sip.host).map(|ip| SocketAddr::new(ip, sip.port.unwrap_or(5060)));
+    flow.transport == Transport::Udp && datagram && !sip.secure && remote == Some(flow.remote)
+}
+
+fn entry(
+    ours: Ours<'_>,
+    request: &Message<'_>,
+    side: &Flow,
+    flow: Option<Flow>,
+    out: &mut Vec<u8>,
+) {
+    use core::fmt::Write;
+    let Some(listener) = ours.listener(side) else { return };
+    out.extend_from_slice(b"<sip:");
+    Cookie { flow }.write(&ours.setup.keys, request.call_id(), out);
+    let mut text = Text(out);
+    // Writing to memory cannot fail.
+    let _ = write!(text, "@{}", listener.public());
+    match listener.transport {
+        Transport::Udp => {}
+        other => {
+            let _ = write!(text, ";transport={}", other.uri_name());
+        }
+    }
+    //= RFC 3261 16.6
+    // "The URI MUST contain an lr parameter"
+    out.extend_from_slice(b";lr>");
+}
+
+/// Lets `write!` append to bytes.
+pub(crate) struct Text<'a>(pub(crate) &'a mut Vec<u8>);
+
+impl core::fmt::Write for Text<'_> {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        self.0.extend_from_slice(s.as_bytes());
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! RFC 3261 §16.7: what the branches of one request answered, and which answer goes back.
+
+use crate::arena::Id;
+use crate::calls::CallKey;
+use crate::clients::Client;
+use crate::flow::Flow;
+use crate::reject::Reject;
+use crate::route::own_route::OwnRoute;
+use crate::route::plan::Group;
+use crate::servers::Server;
+use crate::timers::TimerId;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use ringway_wire::StoredMessage;
+
+/// All that belongs to one forwarded request: the request, its branches, their answers.
+#[derive(Debug)]
+pub(crate) struct ResponseContext {
+    /// The server transaction that the answers go to.
+    pub(crate) server: Id<Server>,
+    /// Where the request came from.
+    pub(crate) flow: Flow,
+    /// The request as received.
+    pub(crate) request: StoredMessage,
+    /// What its Route headers said.
+    pub(crate) route: OwnRoute,
+    /// Whether it is an INVITE.
+    pub(crate) is_invite: bool,
+    /// How many branches may be open at the same time (RFC 5393 §5.3.3).
+    pub(crate) breadth: u32,
+    /// Groups that were not tried yet.
+    pub(crate) groups: VecDeque<Group>,
+    /// What to answer if there was nothing to try.
+    pub(crate) otherwise: Reject,
+    /// The branches tried so far.
+    pub(crate) branches: Vec<Branch>,
+    /// A final response has gone back.
+    pub(crate) answered: bool,
+    /// No further branches: the caller gave up, or somebody answered for all.
+    pub(crate) closed: bool,
+    /// The caller sent a CANCEL.
+    pub(crate) cancelled: bool,
+    /// When the group that rings now gives way to the next.
+    pub(crate) group_timer: Option<TimerId>,
+    /// The call in the live view that this INVITE began.
+    pub(crate) call: Option<CallKey>,
+}
+
+/// One branch.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    /// Its client transaction.
+    pub(crate) client: Option<Id<Client>>,
+    /// How far it is.
+    pub(crate) state: BranchState,
+    /// The next Timer C of an INVITE (§16.6 step 11).
+    pub(crate) timer_c: Option<TimerId>,
+}
+
+/// How far a branch is.
+#[derive(Debug)]
+pub(crate) enum BranchState {
+    /// Its next hop is being looked up.
+    Locating,
+    /// Sent, nothing heard.
+    Calling {
+        /// A CANCEL goes out with the first provisional response (§9.1).
+        cancel: bool,
+    },
+    /// A provisional response came.
+    Proceeding,
+    /// A provisional response came, and a CANCEL was sent.
+    Cancelling,
+    /// It is over.
+    Done(Outcome),
+}
+
+/// How a branch ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// With this response, our Via already taken off.
+    Response {
+        /// Its status.
+        status: u16,
+        /// Its bytes.
+        bytes: Box<[u8]>,
+    },
+    /// Without one: we say this in its place.
+    Local(Reject),
+    /// No response within the transaction's time: as good as a 408 (§16.8).
+    TimedOut,
+    /// A 2xx went back as it came.
+    Answered,
+}
+
+impl BranchState {
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+}
+
+/// What to send back when all branches are done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Best {
+    /// The response of this branch.
+    Response(usize),
+    /// A refusal of our own.
+    Local(Reject),
+    /// All branches timed out.
+    TimedOut,
+}
+
+impl ResponseContext {
+    /// Whether every branch has ended.
+    pub(crate) fn all_done(&self) -> bool {
+        self.branches.iter().all(|b| b.state.is_done())
+    }
+
+    /// How many branches are open.
+    pub(crate) fn open(&self) -> u32 {
+        self.branches.iter().filter(|b| !b.state.is_done()).count() as u32
+    }
+
+    /// Whether a 6xx came: nobody else is asked then (§16.7 step 5).
+    pub(crate) fn has_6xx(&self) -> bool {
+        let is_6xx = |b: &Branch| {
+            matches!(b.state, BranchState::Done(Outcome::Response { status: 600..=699, .. }))
+        };
+        self.branches.iter().any(is_6xx)
+    }
+
+    /// §16.7 step 6: the best final response. A peer's own word goes before ours.
+    pub(crate) fn best(&self) -> Best {
+        let responses = self.branches.iter().enumerate().filter_map(|(at, b)| match b.state {
+            BranchState::Done(Outcome::Response { status, .. }) => Some((rank(status), at)),
+            _ => None,
+        });
+        // A real answer says more than our guess that nobody answered.
+        if let Some((_, at)) = responses.min() {
+            return Best::Response(at);
+        }
+        match self.local() {
+            Some(reject) => Best::Local(reject),
+            None if self.branches.is_empty() => Best::Local(self.otherwise),
+            None => Best::TimedOut,
+        }
+    }
+
+    fn local(&self) -> Option<Reject> {
+        let local = self.branches.iter().filter_map(|b| match b.state {
+            BranchState::Done(Outcome::Local(reject)) => Some(reject),
+            _ => None,
+        });
+        local.min_by_key(|reject| rank(reject.status()))
+    }
+}
+
+/// Lower is better: 6xx, then the lowest class, then within 4xx what helps the caller to try
+/// again in another way (§16.7 step 6).
+fn rank(status: u16) -> (u8, u8) {
+    //= RFC 3261 16.7
+    // "it MUST forward that response if there is a 6xx class response"
+    let class = match status {
+        600..=699 => 0,
+        300..=399 => 1,
+        400..=499 => 2,
+        _ => 3,
+    };
+    //= RFC 3261 16.7
+    // "responses that provide information affecting resubmission of this request"
+    let helps = match status {
+        401 | 407 => 0,
+        415 | 420 | 484 => 1,
+        // A 503 says something about one server, not about the user.
+        503 => 4,
+        // Others say more about the user than that nobody answered, or that we cancelled.
+        408 | 487 => 3,
+        _ => 2,
+    };
+    (class, helps)
+}

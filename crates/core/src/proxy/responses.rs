@@ -1,0 +1,331 @@
+//! RFC 3261 §16.7: what happens to a response, and §16.8, §16.9: to its absence.
+
+use crate::arena::Id;
+use crate::boundary::{DropReason, Event, Outbox};
+use crate::clients::{Client, Purpose, Report};
+use crate::flow::Flow;
+use crate::limits;
+use crate::node::{Node, Timer};
+use crate::proxy::response_context::{Best, BranchState, Outcome, ResponseContext};
+use crate::reject::Reject;
+use crate::servers::Outgoing;
+use crate::time::Instant;
+use crate::transaction::key::ClientBranch;
+use alloc::vec::Vec;
+use core::ops::Range;
+use ringway_wire::{Editor, Framing, Index, Message, Method, Name, parse};
+
+impl Node {
+    /// A response: to whom does it belong (§16.7 steps 1 and 2)?
+    pub(crate) fn on_response(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        response: &Message<'_>,
+        out: &mut Outbox,
+    ) {
+        let source = flow.remote;
+        self.counters.received(response.status());
+        if response.check().is_err() {
+            let reason = DropReason::MalformedResponse;
+            return out.event(Event::Dropped { reason, source });
+        }
+        let branch = response.top_via().ok().and_then(|via| ClientBranch::parse(via.branch()?));
+        let found = branch.and_then(|branch| {
+            let id: Id<Client> = Id::from_bits(branch.client);
+            let client = self.clients.find(id)?;
+            (client.random == branch.random).then_some((id, client.purpose))
+        });
+        let Some((id, purpose)) = found else {
+            //= RFC 6026 7.3
+            // "MUST NOT be forwarded"
+            let reason = DropReason::StrayResponse;
+            return out.event(Event::Dropped { reason, source });
+        };
+        //= RFC 3261 17.1.3
+        // "The method is needed since a CANCEL request constitutes a different transaction, but shares the same value of the branch parameter"
+        let is_invite = self.contexts.find(purpose.context).is_some_and(|c| c.is_invite);
+        if is_invite && matches!(response.method(), Method::Cancel) {
+            self.cancel_response(now, id, response.status());
+            return;
+        }
+        if self.client_response(now, id, response, out) {
+            self.take_response(now, purpose, response, out);
+        }
+        self.drop_if_over(id);
+    }
+
+    /// §16.7 steps 2 to 5.
+    fn take_response(
+        &mut self,
+        now: Instant,
+        Purpose { context: id, branch: at }: Purpose,
+        response: &Message<'_>,
+        out: &mut Outbox,
+    ) {
+        let status = response.status();
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        let is_invite = context.is_invite;
+        let Some(branch) = context.branches.get_mut(at) else { return };
+        match status {
+            100..=199 => {
+                if let (true, 101..) = (is_invite, status) {
+                    //= RFC 3261 16.7
+                    // "the proxy MUST reset timer C to fire later"
+                    if let Some(timer) = branch.timer_c.take() {
+                        self.timers.cancel(timer);
+                        let again = Timer::C(id, at as u8);
+                        let due = now + limits::TIMER_C;
+                        branch.timer_c = Some(self.timers.schedule(due, again));
+                    }
+                }
+                let cancel = matches!(branch.state, BranchState::Calling { cancel: true });
+                let client = branch.client;
+                if matches!(branch.state, BranchState::Calling { .. }) {
+                    branch.state = BranchState::Proceeding;
+                }
+                if cancel {
+                    branch.state = BranchState::Cancelling;
+                    if let Some(client) = client {
+                        self.client_cancel(now, client, out);
+                    }
+                }
+                //= RFC 3261 16.7
+                // "Any provisional response other than 100 (Trying)"
+                if status > 100 && is_invite {
+                    self.send_back(now, id, response, out);
+                }
+            }
+            200..=299 => {
+                self.branch_done(id, at, Outcome::Answered);
+                self.send_back(now, id, response, out);
+                self.close(now, id, out);
+            }
+            _ => {
+                let mut bytes = Vec::new();
+                let mut edit = Editor::new(response);
+                edit.pop_via();
+                edit.finish(&mut bytes);
+                let bytes = bytes.into_boxed_slice();
+                self.branch_done(id, at, Outcome::Response { status, bytes });
+                if status >= 600 {
+                    //= RFC 3261 16.7
+                    // "the stateful proxy SHOULD cancel all client pending transactions"
+                    self.close(now, id, out);
+                }
+                self.conclude(now, id, out);
+            }
+        }
+    }
+
+    /// What a client transaction says in place of a response (§16.8, §16.9).
+    pub(crate) fn on_report(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        report: Report,
+        out: &mut Outbox,
+    ) {
+        let outcome = match report {
+            Report::TimedOut => Outcome::TimedOut,
+            Report::Unreachable(reject) => Outcome::Local(reject),
+        };
+        self.branch_done(purpose.context, purpose.branch, outcome);
+        self.conclude(now, purpose.context, out);
+    }
+
+    /// A branch has its outcome; a later one does not change it.
+    pub(crate) fn branch_done(&mut self, id: Id<ResponseContext>, at: usize, outcome: Outcome) {
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        let Some(branch) = context.branches.get_mut(at) else { return };
+        if let Some(timer) = branch.timer_c.take() {
+            self.timers.cancel(timer);
+        }
+        if !branch.state.is_done() {
+            branch.state = BranchState::Done(outcome);
+        }
+    }
+
+    /// §16.7 steps 6 to 9, once all branches are done: the next group, or the best answer.
+    pub(crate) fn conclude(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        if context.answered || !context.all_done() {
+            return;
+        }
+        if !context.closed && !context.groups.is_empty() && !context.has_6xx() {
+            return self.next_group(now, id, out);
+        }
+        context.closed = true;
+        match context.best() {
+            Best::Response(at) => self.send_best(now, id, at, out),
+            Best::Local(reject) => self.refuse_context(now, id, reject, out),
+            Best::TimedOut => {
+                if context.cancelled {
+                    self.answer(now, id, 487, out);
+                } else if context.is_invite {
+                    //= RFC 3261 16.7
+                    // "the proxy MUST send a 408 (Request Timeout)"
+                    self.answer(now, id, 408, out);
+                } else {
+                    //= RFC 4320 4.2
+                    // "A transaction-stateful SIP element MUST NOT send a response with Status-Code of 408 to a non-INVITE request"
+                    context.answered = true;
+                }
+            }
+        }
+    }
+
+    fn send_best(&mut self, now: Instant, id: Id<ResponseContext>, at: usize, out: &mut Outbox) {
+        let Some(context) = self.contexts.find(id) else { return };
+        let best = &context.branches[at].state;
+        let BranchState::Done(Outcome::Response { status, bytes }) = best else { return };
+        if *status == 503 {
+            //= RFC 3261 16.7
+            // "the proxy SHOULD generate a 500 response and forward that upstream"
+            return self.answer(now, id, 500, out);
+        }
+        let mut index = Index::new();
+        let Ok(response) = parse(bytes, &mut index, Framing::Datagram) else { return };
+        let mut edit = Editor::new(&response);
+        if matches!(status, 401 | 407) {
+            //= RFC 3261 16.7
+            // "the proxy MUST collect any WWW-Authenticate and Proxy-Authenticate"
+            for (other, branch) in context.branches.iter().enumerate() {
+                if let BranchState::Done(Outcome::Response { status: 401 | 407, bytes }) =
+                    &branch.state
+                    && other != at
+                {
+                    collect_challenges(bytes, &mut edit);
+                }
+            }
+        }
+        let (server, status) = (context.server, *status);
+        let bytes = edit.finish(&mut out.bytes);
+        self.reply(now, (id, server), Outgoing { status, bytes }, out);
+    }
+
+    /// Sends a response on as it came, our Via taken off.
+    fn send_back(
+        &mut self,
+        now: Instant,
+        id: Id<ResponseContext>,
+        response: &Message<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(context) = self.contexts.find(id) else { return };
+        let server = context.server;
+        let mut edit = Editor::new(response);
+        edit.pop_via();
+        let bytes = edit.finish(&mut out.bytes);
+        self.reply(now, (id, server), Outgoing { status: response.status(), bytes }, out);
+    }
+
+    /// Sends any response of a context, and notes what it means.
+    pub(crate) fn reply(
+        &mut self,
+        now: Instant,
+        (id, server): (Id<ResponseContext>, Id<crate::servers::Server>),
+        response: Outgoing,
+        out: &mut Outbox,
+    ) {
+        let status = response.status;
+        let sent = self.server_send(now, server, response, out);
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        if status >= 200 {
+            context.answered = true;
+            if let Some(timer) = context.group_timer.take() {
+                self.timers.cancel(timer);
+            }
+        }
+        if let (true, Some(call)) = (sent, context.call) {
+            self.calls.responded(now, call, status, out);
+        }
+    }
+
+    /// A response of our own to the request of a context.
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        id: Id<ResponseContext>,
+        status: u16,
+        out: &mut Outbox,
+    ) {
+        let Some(server) = self.contexts.find(id).map(|context| context.server) else { return };
+        if let Some(bytes) = self.write_answer(id, status, out) {
+            self.reply(now, (id, server), Outgoing { status, bytes }, out);
+        }
+    }
+
+    pub(crate) fn write_answer(
+        &self,
+        id: Id<ResponseContext>,
+        status: u16,
+        out: &mut Outbox,
+    ) -> Option<Range<usize>> {
+        let context = self.contexts.find(id)?;
+        let request = context.request.message();
+        Some(self.respond(&mut out.bytes, &request, status, context.flow.remote).finish(None))
+    }
+
+    /// Refuses the request of a context.
+    pub(crate) fn refuse_context(
+        &mut self,
+        now: Instant,
+        id: Id<ResponseContext>,
+        reject: Reject,
+        out: &mut Outbox,
+    ) {
+        let Some(context) = self.contexts.find(id) else { return };
+        let (server, source) = (context.server, context.flow.remote);
+        let request = context.request.message();
+        let bytes = self.write_refusal(&mut out.bytes, &request, reject, source);
+        out.event(Event::Refused { reject, source });
+        self.reply(now, (id, server), Outgoing { status: reject.status(), bytes }, out);
+    }
+
+    /// Something inside did not answer in time.
+    pub(crate) fn no_answer(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
+        if self.contexts.find(id).is_some_and(|context| !context.closed) {
+            self.shut(id);
+            self.refuse_context(now, id, Reject::NoAnswerInside, out);
+        }
+    }
+
+    /// No further branches will be tried.
+    pub(crate) fn shut(&mut self, id: Id<ResponseContext>) {
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        context.closed = true;
+        context.groups.clear();
+        if let Some(timer) = context.group_timer.take() {
+            self.timers.cancel(timer);
+        }
+    }
+
+    /// A context goes when none of its transactions is left.
+    pub(crate) fn let_go(&mut self, id: Id<ResponseContext>) {
+        let Some(context) = self.contexts.find(id) else { return };
+        let alive = self.servers.exists(context.server)
+            || context.branches.iter().any(|branch| {
+                branch.client.is_some_and(|client| self.clients.find(client).is_some())
+            });
+        if alive {
+            return;
+        }
+        self.shut(id);
+        if let Some(context) = self.contexts.remove(id) {
+            for timer in context.branches.iter().filter_map(|branch| branch.timer_c) {
+                self.timers.cancel(timer);
+            }
+        }
+    }
+}
+
+fn collect_challenges(response: &[u8], edit: &mut Editor<'_>) {
+    let mut index = Index::new();
+    let Ok(response) = parse(response, &mut index, Framing::Datagram) else { return };
+    for name in [Name::WwwAuthenticate, Name::ProxyAuthenticate] {
+        for value in response.all(name) {
+            edit.append(name.as_str(), value);
+        }
+    }
+}

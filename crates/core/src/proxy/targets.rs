@@ -1,0 +1,326 @@
+//! From a checked request to branches: RFC 3261 §16.5, and the execution of the plan.
+
+use crate::arena::Id;
+use crate::binding::Binding;
+use crate::boundary::{Outbox, Question};
+use crate::calls::CallKey;
+use crate::flow::Flow;
+use crate::identity::Claim;
+use crate::limits;
+use crate::node::{Node, Timer};
+use crate::proxy::response_context::{Branch, BranchState, Outcome, ResponseContext};
+use crate::reject::Reject;
+use crate::route::ours::Ours;
+use crate::route::own_route::OwnRoute;
+use crate::route::plan::{Plan, PlannedBranch, Rule, Way};
+use crate::time::{Duration, Instant};
+use crate::waiting::Waiting;
+use alloc::vec::Vec;
+use ringway_wire::{Message, Method, Name, NameAddr, Uri};
+
+/// What the first half of a request's life found out.
+pub(crate) struct Admitted {
+    pub(crate) route: OwnRoute,
+    /// The nonce count that an account spends with this request.
+    pub(crate) claim: Option<Claim>,
+}
+
+impl Node {
+    /// Gives the request its transaction and its response context. From here on there is state,
+    /// so its sender has proved that it hears us.
+    pub(crate) fn begin(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: &Message<'_>,
+        admitted: Admitted,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let full = self.servers.len() >= limits::TRANSACTIONS
+            || self.contexts.len() >= limits::TRANSACTIONS;
+        if full {
+            return Err(Reject::Overloaded);
+        }
+        let Admitted { route, claim } = admitted;
+        let is_invite = matches!(request.method(), Method::Invite);
+        if matches!(request.method(), Method::Bye) && route.signed {
+            self.calls.bye(&self.setup.keys, request, out);
+        }
+        let server = self.serve(now, flow, request);
+        let context = self.contexts.insert(ResponseContext {
+            server,
+            flow,
+            request: request.to_stored(),
+            route,
+            is_invite,
+            breadth: breadth_of(request),
+            groups: Default::default(),
+            otherwise: Reject::TemporarilyUnavailable,
+            branches: Vec::new(),
+            answered: false,
+            closed: false,
+            cancelled: false,
+            group_timer: None,
+            call: None,
+        });
+        self.servers.belongs_to(server, context);
+        if is_invite {
+            //= RFC 3261 16.2
+            // "a stateful proxy MAY choose to generate a 100"
+            self.answer(now, context, 100, out);
+        }
+        match claim {
+            Some(Claim { account, nonce, nc, ends }) => {
+                let question = Question::Spend { account, nonce, nc, ends };
+                self.ask(now, question, Waiting::Spent { context }, out);
+            }
+            None => self.find_targets(now, context, out),
+        }
+        Ok(())
+    }
+
+    /// The nonce count was new, or it was not.
+    pub(crate) fn on_spent(
+        &mut self,
+        now: Instant,
+        context: Id<ResponseContext>,
+        fresh: bool,
+        out: &mut Outbox,
+    ) {
+        if fresh {
+            self.find_targets(now, context, out);
+        } else {
+            self.refuse_replayed(now, context, out);
+        }
+    }
+
+    /// RFC 3261 §16.5: where the request goes.
+    fn find_targets(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
+        let Some(context) = self.contexts.find(id) else { return };
+        if context.closed {
+            return;
+        }
+        let stored = context.request.message();
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let target = context.route.strict_target.as_deref().unwrap_or(stored.request_uri());
+        let plan = match next_hop(&context.route, &stored, target) {
+            Some(plan) => plan,
+            None => match Uri::parse(target) {
+                Err(_) => Plan::refuse(Reject::Malformed("Request-URI")),
+                Ok(uri) if is_our_domain(ours, &uri) => {
+                    let aor = ours.address_of_record(&uri);
+                    match aor.filter(|aor| self.snapshot.accounts.find(aor).is_some()) {
+                        Some(aor) => {
+                            let waiting = Waiting::Located { context: id };
+                            return self.ask(now, Question::Locate(aor), waiting, out);
+                        }
+                        //= RFC 3261 16.5
+                        // "MUST return a 404 (Not Found) response"
+                        None => Plan::refuse(Reject::NoSuchUser),
+                    }
+                }
+                Ok(uri) => match Way::of_uri(&uri) {
+                    Some(way) => Plan::single(target, way, Rule::RequestUri),
+                    None => Plan::refuse(Reject::NotOurDomain),
+                },
+            },
+        };
+        self.execute(now, id, plan, out);
+    }
+
+    /// The contacts of the user who is called are known.
+    pub(crate) fn on_located(
+        &mut self,
+        now: Instant,
+        context: Id<ResponseContext>,
+        bindings: &[Binding],
+        out: &mut Outbox,
+    ) {
+        let plan = Plan::for_user(bindings, self.snapshot.settings.ring_s);
+        self.execute(now, context, plan, out);
+    }
+
+    /// Takes a plan and tries its first group.
+    pub(crate) fn execute(
+        &mut self,
+        now: Instant,
+        id: Id<ResponseContext>,
+        mut plan: Plan,
+        out: &mut Outbox,
+    ) {
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        if context.closed {
+            return;
+        }
+        let mut room = limits::BRANCHES_PER_REQUEST;
+        for group in &mut plan.groups {
+            group.branches.truncate(room);
+            room -= group.branches.len();
+        }
+        plan.groups.retain(|group| !group.branches.is_empty());
+        context.otherwise = plan.otherwise;
+        context.groups = plan.groups.into();
+        let begins_call = context.is_invite && !context.groups.is_empty();
+        let request = context.request.message();
+        if begins_call && request.to().is_ok_and(|to| to.tag().is_none()) {
+            let key = CallKey::of_invite(&self.setup.keys, &request);
+            if self.calls.start(now, key, &request, out) {
+                context.call = Some(key);
+                self.timers.schedule(now + limits::CALL_SILENCE, Timer::CallSilence(key));
+            }
+        }
+        self.next_group(now, id, out);
+    }
+
+    /// Tries the next group; without one the best answer so far goes back.
+    pub(crate) fn next_group(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        if let Some(timer) = context.group_timer.take() {
+            self.timers.cancel(timer);
+        }
+        let group = if context.closed { None } else { context.groups.pop_front() };
+        let Some(group) = group else { return self.conclude(now, id, out) };
+        let breadth = context.breadth.saturating_sub(context.open());
+        if breadth < group.branches.len() as u32 {
+            //= RFC 5393 5.3.3
+            // "that proxy MUST return a 440 (Max-Breadth"
+            context.closed = true;
+            let outcome = Outcome::Local(Reject::MaxBreadthExceeded);
+            let state = BranchState::Done(outcome);
+            context.branches.push(Branch { client: None, state, timer_c: None });
+            return self.conclude(now, id, out);
+        }
+        if context.is_invite && !context.groups.is_empty() && group.timeout_s > 0 {
+            let at = now + Duration::from_secs(u64::from(group.timeout_s));
+            context.group_timer = Some(self.timers.schedule(at, Timer::Group(id)));
+        }
+        let shares = shares(breadth, group.branches.len() as u32);
+        for (planned, share) in group.branches.into_iter().zip(shares) {
+            self.start_branch(now, id, &planned, share, out);
+        }
+        self.conclude(now, id, out);
+    }
+
+    fn start_branch(
+        &mut self,
+        now: Instant,
+        id: Id<ResponseContext>,
+        planned: &PlannedBranch,
+        share: u32,
+        out: &mut Outbox,
+    ) {
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        let branch = context.branches.len();
+        context.branches.push(Branch { client: None, state: BranchState::Locating, timer_c: None });
+        let first = context.flow.socket;
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let question = match &planned.way {
+            Way::Flow(flow) => {
+                let flow = *flow;
+                return self.forward(now, (id, branch), (planned, flow, share), out);
+            }
+            Way::Address { remote, transport } => {
+                if let Some(socket) = ours.socket_for(*transport, *remote, first) {
+                    let flow = Flow {
+                        socket,
+                        transport: *transport,
+                        connection: crate::flow::ConnectionId::NONE,
+                        remote: *remote,
+                    };
+                    return self.forward(now, (id, branch), (planned, flow, share), out);
+                }
+                Question::Resolve {
+                    host: alloc::format!("{}", remote.ip()).into_bytes().into(),
+                    port: Some(remote.port()),
+                    transport: Some(*transport),
+                }
+            }
+            Way::Lookup { host, port, transport } => {
+                Question::Resolve { host: host.clone(), port: *port, transport: *transport }
+            }
+        };
+        let waiting = Waiting::Resolved { context: id, branch, planned: planned.clone(), share };
+        self.ask(now, question, waiting, out);
+    }
+
+    /// The next hop of a branch is known.
+    pub(crate) fn on_resolved(
+        &mut self,
+        now: Instant,
+        (id, branch): (Id<ResponseContext>, usize),
+        (planned, share): (&PlannedBranch, u32),
+        flows: &[Flow],
+        out: &mut Outbox,
+    ) {
+        let closed = self.contexts.find(id).is_none_or(|context| context.closed);
+        match flows.first() {
+            Some(&flow) if !closed => {
+                self.forward(now, (id, branch), (planned, flow, share), out);
+            }
+            _ => {
+                self.branch_done(id, branch, Outcome::Local(Reject::NoAnswerInside));
+            }
+        }
+        self.conclude(now, id, out);
+    }
+}
+
+/// A next hop that was settled before any routing: the dialog's flow, or a Route header.
+fn next_hop(route: &OwnRoute, request: &Message<'_>, target: &[u8]) -> Option<Plan> {
+    let pops = route.pops;
+    let mut rest = request.values(Name::Route).skip(pops).peekable();
+    let first = rest.next();
+    // The last value of a strict router's Route is the target, not a hop.
+    let first = first.filter(|_| route.strict_target.is_none() || rest.peek().is_some());
+    match (first, route.flow) {
+        (Some(value), _) => {
+            let Ok(next) = NameAddr::parse(value) else {
+                return Some(Plan::refuse(Reject::Malformed("Route")));
+            };
+            let way = next.uri().ok().and_then(|uri| Way::of_uri(&uri));
+            let rule = Rule::RouteHeader;
+            Some(match way {
+                Some(way) => Plan::single(target, way, rule),
+                None => Plan::refuse(Reject::UnsupportedScheme),
+            })
+        }
+        (None, Some(flow)) => Some(Plan::single(target, Way::Flow(flow), Rule::InDialog)),
+        (None, None) => None,
+    }
+}
+
+fn is_our_domain(ours: Ours<'_>, uri: &Uri<'_>) -> bool {
+    match uri {
+        Uri::Sip(sip) => ours.is_here(sip),
+        Uri::Tel(_) => true,
+        Uri::Other { .. } => false,
+    }
+}
+
+/// RFC 5393 §5.3.3: what a request may be forked to at the same time.
+fn breadth_of(request: &Message<'_>) -> u32 {
+    let said = request
+        .header(Name::MaxBreadth)
+        .and_then(|value| core::str::from_utf8(value).ok()?.trim().parse::<u32>().ok());
+    //= RFC 5393 5.3.3
+    // "it MUST add one, with a value that is RECOMMENDED to be 60"
+    said.unwrap_or(limits::MAX_BREADTH).min(limits::MAX_BREADTH)
+}
+
+/// Divides the breadth among branches, the first ones getting what is left over.
+fn shares(breadth: u32, branches: u32) -> impl Iterator<Item = u32> {
+    let (each, over) = (breadth / branches.max(1), breadth % branches.max(1));
+    (0..branches).map(move |at| each + u32::from(at < over))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shares;
+
+    #[test]
+    fn breadth_is_divided_without_loss() {
+        assert!(shares(60, 3).eq([20, 20, 20]));
+        assert!(shares(7, 3).eq([3, 2, 2]));
+        assert!(shares(1, 1).eq([1]));
+    }
+}

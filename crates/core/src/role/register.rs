@@ -1,0 +1,251 @@
+//! The registrar's way through a partition (RFC 3261 §10.3): without a transaction, in the
+//! partition that owns the address-of-record, and acknowledged only when the store has it.
+
+use crate::address_of_record::AddressOfRecord;
+use crate::binding::Binding;
+use crate::boundary::{
+    AuthFailure, CommitToken, Event, Outbox, Question, RegistrationChange, Write,
+};
+use crate::flow::Flow;
+use crate::identity::{Authentication, Caller, Claim, Side, Verdict};
+use crate::location::Proposal;
+use crate::node::Node;
+use crate::registrar::{self, Arrival, Registration};
+use crate::reject::Reject;
+use crate::route::ours::Ours;
+use crate::time::Instant;
+use crate::waiting::Waiting;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use ringway_wire::{Message, StoredMessage};
+
+/// A registration that is being committed.
+#[derive(Debug)]
+pub(crate) struct WaitingRegistration {
+    request: StoredMessage,
+    flow: Flow,
+    aor: AddressOfRecord,
+    proposal: Proposal,
+    after: Vec<Binding>,
+    changes: Vec<(Box<[u8]>, RegistrationChange)>,
+}
+
+impl Node {
+    /// A REGISTER for one of our domains.
+    pub(crate) fn register(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: &Message<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let to = request.to().map_err(|_| Reject::Malformed("To"))?;
+        let to = to.uri().map_err(|_| Reject::Malformed("To"))?;
+        let aor = ours.address_of_record(&to);
+        // Whom the request is for decides who must prove himself, whether he exists or not.
+        let domain = match (&aor, request.uri()) {
+            (Some(aor), _) => ours.snapshot.domains.get(aor.domain()).map(|domain| &**domain),
+            (None, Ok(ringway_wire::Uri::Sip(uri))) => ours.domain(&uri.host),
+            (None, _) => None,
+        };
+        let realm = domain.ok_or(Reject::NotOurDomain)?;
+        let caller = Caller::by_address(&self.snapshot, flow.remote.ip());
+        let trusted = aor.as_ref().is_some_and(|aor| caller.may_register(&self.snapshot, aor));
+        let keys = &self.setup.keys;
+        let gate = Authentication { keys, snapshot: &self.snapshot, side: Side::Server, realm };
+        let mut claim = None;
+        if !trusted {
+            let right = match gate.verify(now, &flow, request) {
+                Verdict::Right(right) => right,
+                other => return self.challenge(now, (flow, &gate), request, other, out),
+            };
+            let may = Caller::Account(right.account.clone());
+            //= RFC 3261 10.3
+            // "MUST return a 403 (Forbidden) and skip the remaining steps"
+            if !aor.as_ref().is_some_and(|aor| may.may_register(&self.snapshot, aor)) {
+                return Err(Reject::Forbidden);
+            }
+            claim = Some(right);
+        }
+        //= RFC 3261 10.3
+        // "MUST return a 404 (Not Found) response and skip the remaining steps"
+        let known = aor
+            .filter(|aor| self.snapshot.accounts.find(aor).is_some_and(|account| account.enabled));
+        let aor = known.ok_or(Reject::NoSuchUser)?;
+        self.bind(now, (flow, request), (aor, claim), out)
+    }
+
+    /// RFC 3261 §10.3 steps 6 to 8.
+    fn bind(
+        &mut self,
+        now: Instant,
+        (flow, request): (Flow, &Message<'_>),
+        (aor, claim): (AddressOfRecord, Option<Claim>),
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let before = self.location.expected(&aor, now);
+        let branch = request.top_via().ok().and_then(|via| via.branch()).unwrap_or_default();
+        let transaction = self.setup.keys.hash64(b"register", &[branch]);
+        let settings = &self.snapshot.settings;
+        let arrival = Arrival { now, flow, transaction };
+        let registration = registrar::register(settings, &aor, &before, request, arrival);
+        // The very same request again brings the very same nonce count.
+        let again = registration.as_ref().is_ok_and(|registration| registration.retransmission);
+        if let Some(claim) = claim.filter(|_| !again)
+            && !self.replay.spend(now, &claim.account, claim.nonce, claim.nc, claim.ends)
+        {
+            return self.refuse_replay(now, (flow, request), &aor, out);
+        }
+        let registration = registration?;
+        if registration.retransmission && self.location.is_pending(&aor) {
+            // The commit that is under way answers it.
+            return Ok(());
+        }
+        if registration.writes.is_empty() {
+            self.send_bindings(now, flow, request, &registration.bindings, out);
+            return Ok(());
+        }
+        if self.is_draining() {
+            return Err(Reject::Overloaded);
+        }
+        let Registration { writes, changes, bindings: after, .. } = registration;
+        let proposal = self.location.propose(aor.clone(), writes.clone());
+        let request = request.to_stored();
+        let waiting = WaitingRegistration { request, flow, aor, proposal, after, changes };
+        self.ask(now, Question::Keep(writes), Waiting::Kept(Box::new(waiting)), out);
+        Ok(())
+    }
+
+    fn refuse_replay(
+        &self,
+        now: Instant,
+        (flow, request): (Flow, &Message<'_>),
+        aor: &AddressOfRecord,
+        out: &mut Outbox,
+    ) -> Result<(), Reject> {
+        let (user, source, reason) = (aor.user().into(), flow.remote, AuthFailure::Replay);
+        out.event(Event::AuthFailed { user, source, reason });
+        let realm = self.snapshot.domains.get(aor.domain()).map(|domain| &**domain);
+        let gate = Authentication {
+            keys: &self.setup.keys,
+            snapshot: &self.snapshot,
+            side: Side::Server,
+            realm: realm.unwrap_or_default(),
+        };
+        self.challenge(now, (flow, &gate), request, Verdict::Stale, out)
+    }
+
+    /// The store has it. Only the token that proves this leads to the 200.
+    pub(crate) fn on_kept(
+        &mut self,
+        now: Instant,
+        waiting: WaitingRegistration,
+        _proof: CommitToken,
+        out: &mut Outbox,
+    ) {
+        self.location.commit(waiting.proposal);
+        for (contact, change) in waiting.changes {
+            let aor = waiting.aor.clone();
+            out.event(Event::Registration { aor, contact, change });
+        }
+        self.send_bindings(now, waiting.flow, &waiting.request.message(), &waiting.after, out);
+    }
+
+    /// The store does not have it: nothing has changed.
+    pub(crate) fn on_not_kept(&mut self, waiting: WaitingRegistration, out: &mut Outbox) {
+        self.location.withdraw(waiting.proposal);
+        self.refuse(waiting.flow, &waiting.request.message(), Reject::NotKept, out);
+    }
+
+    /// RFC 3261 §10.3 step 8.
+    fn send_bindings(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: &Message<'_>,
+        bindings: &[Binding],
+        out: &mut Outbox,
+    ) {
+        let mut response = self.respond(&mut out.bytes, request, 200, flow.remote);
+        for binding in bindings {
+            response.header_with("Contact", |out| registrar::write_contact(binding, now, out));
+        }
+        let bytes = response.finish(None);
+        self.send_back_to(flow, request, (200, bytes), out);
+    }
+
+    /// Takes out what has ended.
+    pub(crate) fn expire_bindings(&mut self, now: Instant, out: &mut Outbox) {
+        if self.location.next_expiry().is_none_or(|at| at > now) {
+            return;
+        }
+        self.location.expire(now, |aor, binding| {
+            let (aor, contact) = (aor.clone(), binding.contact);
+            let change = RegistrationChange::Expired;
+            out.event(Event::Registration { aor, contact, change });
+        });
+    }
+
+    /// A connection ended: whoever registered over it cannot be reached any more.
+    pub(crate) fn on_flow_closed(&mut self, now: Instant, flow: Flow, out: &mut Outbox) {
+        let mut writes = Vec::new();
+        self.location.flow_closed(flow.connection, |aor, binding| {
+            let (name, contact) = (aor.clone(), binding.contact.clone());
+            writes.push(Write::DropBinding(name, contact));
+            let (aor, contact) = (aor.clone(), binding.contact);
+            let change = RegistrationChange::FlowClosed;
+            out.event(Event::Registration { aor, contact, change });
+        });
+        if !writes.is_empty() {
+            self.ask(now, Question::Keep(writes), Waiting::Noted, out);
+        }
+    }
+
+    /// The administrator removed the account.
+    pub(crate) fn forget(&mut self, aor: &AddressOfRecord, out: &mut Outbox) {
+        for binding in self.location.forget(aor) {
+            let (aor, contact) = (aor.clone(), binding.contact);
+            let change = RegistrationChange::Removed;
+            out.event(Event::Registration { aor, contact, change });
+        }
+    }
+
+    /// All users and their bindings, in order of their names.
+    pub fn bindings(&self) -> Vec<(&AddressOfRecord, &[Binding])> {
+        self.location.sorted()
+    }
+}
+
+/// What the challenge of a replayed nonce count says, for requests that have a context.
+impl Node {
+    pub(crate) fn refuse_replayed(
+        &mut self,
+        now: Instant,
+        id: crate::arena::Id<crate::proxy::response_context::ResponseContext>,
+        out: &mut Outbox,
+    ) {
+        let Some(context) = self.contexts.find(id) else { return };
+        let (server, flow) = (context.server, context.flow);
+        let request = context.request.message();
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let from = request.from().ok().and_then(|from| from.uri().ok());
+        let aor = from.and_then(|uri| ours.address_of_record(&uri));
+        let realm = match &aor {
+            Some(aor) => ours.snapshot.domains.get(aor.domain()).map(|domain| &**domain),
+            None => ours.default_domain(),
+        };
+        let user = aor.as_ref().map(|aor| aor.user().into()).unwrap_or_default();
+        out.event(Event::AuthFailed { user, source: flow.remote, reason: AuthFailure::Replay });
+        let gate = Authentication {
+            keys: &self.setup.keys,
+            snapshot: &self.snapshot,
+            side: Side::Proxy,
+            realm: realm.unwrap_or_default(),
+        };
+        let bytes = self.write_challenge(now, (flow, &gate), &request, true, &mut out.bytes);
+        let status = gate.side.reject().status();
+        self.shut(id);
+        self.reply(now, (id, server), crate::servers::Outgoing { status, bytes }, out);
+    }
+}

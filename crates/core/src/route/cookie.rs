@@ -1,0 +1,211 @@
+//! What we write into the user part of our own Record-Route URIs: a signed note to ourselves.
+//!
+//! Later requests of the dialog bring it back as Route. It proves that the dialog was let
+//! through here (so that its requests are not challenged again), and may carry the flow to the
+//! far side, so that the dialog outlives a restart without anything being remembered. It is
+//! bound to the Call-ID: a cookie of one call opens no door for another.
+//!
+//! Layout before base64url: one byte of kind, then for a flow cookie the transport, the
+//! connection (8 bytes), the port (2) and the address (4 or 16); then 16 bytes of MAC.
+
+use crate::flow::{ConnectionId, Flow, SocketId, Transport};
+use crate::keys::Keys;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// What a cookie of ours says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Cookie {
+    /// The way to the side of the dialog that this Record-Route entry faces, where the
+    /// Request-URI alone may not lead there. The socket is that of the entry itself.
+    pub(crate) flow: Option<Flow>,
+}
+
+const LABEL: &[u8] = b"record-route 1";
+const MAC_LEN: usize = 16;
+const PLAIN: u8 = 1;
+const FLOW_V4: u8 = 2;
+const FLOW_V6: u8 = 3;
+/// The longest cookie before encoding: kind, transport, connection, port, IPv6 address, MAC.
+const RAW_MAX: usize = 1 + 1 + 8 + 2 + 16 + MAC_LEN;
+/// The same after encoding, four characters for three bytes.
+pub(crate) const TEXT_MAX: usize = RAW_MAX.div_ceil(3) * 4;
+
+impl Cookie {
+    /// Writes the cookie for the dialog of this Call-ID.
+    pub(crate) fn write(self, keys: &Keys, call_id: &[u8], out: &mut Vec<u8>) {
+        let mut raw = Raw { bytes: [0; RAW_MAX], len: 0 };
+        match self.flow {
+            None => raw.put(&[PLAIN]),
+            Some(flow) => {
+                let kind = if flow.remote.is_ipv4() { FLOW_V4 } else { FLOW_V6 };
+                raw.put(&[kind, transport_code(flow.transport)]);
+                raw.put(&flow.connection.0.to_be_bytes());
+                raw.put(&flow.remote.port().to_be_bytes());
+                match flow.remote.ip() {
+                    IpAddr::V4(v4) => raw.put(&v4.octets()),
+                    IpAddr::V6(v6) => raw.put(&v6.octets()),
+                }
+            }
+        }
+        let mac = keys.mac(LABEL, &[call_id, raw.so_far()]);
+        raw.put(&mac);
+        encode(raw.so_far(), out);
+    }
+
+    /// Reads a cookie back; `None` if it is not ours, was changed, or belongs to another call.
+    /// `socket` is the listener that the Route entry names.
+    pub(crate) fn read(keys: &Keys, call_id: &[u8], text: &[u8], socket: SocketId) -> Option<Self> {
+        if text.len() > TEXT_MAX {
+            return None;
+        }
+        let mut raw = Raw { bytes: [0; RAW_MAX], len: 0 };
+        decode(text, &mut raw)?;
+        let (said, mac) = raw.so_far().split_at_checked(raw.len.checked_sub(MAC_LEN)?)?;
+        let expected = keys.mac(LABEL, &[call_id, said]);
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(&expected[..], mac)) {
+            return None;
+        }
+        let (&kind, rest) = said.split_first()?;
+        if kind == PLAIN {
+            return Some(Self { flow: None });
+        }
+        let (&transport, rest) = rest.split_first()?;
+        let (connection, rest) = rest.split_first_chunk::<8>()?;
+        let (port, address) = rest.split_first_chunk::<2>()?;
+        let ip = match kind {
+            FLOW_V4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?)),
+            FLOW_V6 => IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(address).ok()?)),
+            _ => return None,
+        };
+        let flow = Flow {
+            socket,
+            transport: transport_of(transport)?,
+            connection: ConnectionId(u64::from_be_bytes(*connection)),
+            remote: SocketAddr::new(ip, u16::from_be_bytes(*port)),
+        };
+        Some(Self { flow: Some(flow) })
+    }
+}
+
+struct Raw {
+    bytes: [u8; RAW_MAX],
+    len: usize,
+}
+
+impl Raw {
+    fn put(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        self.bytes[self.len..end].copy_from_slice(bytes);
+        self.len = end;
+    }
+
+    fn so_far(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+const fn transport_code(transport: Transport) -> u8 {
+    match transport {
+        Transport::Udp => 0,
+        Transport::Tcp => 1,
+        Transport::Tls => 2,
+        Transport::Ws => 3,
+        Transport::Wss => 4,
+    }
+}
+
+fn transport_of(code: u8) -> Option<Transport> {
+    [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss]
+        .into_iter()
+        .find(|t| transport_code(*t) == code)
+}
+
+/// base64url without padding (RFC 4648 §5): every character is legal in a SIP user part.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+fn encode(raw: &[u8], out: &mut Vec<u8>) {
+    for chunk in raw.chunks(3) {
+        let at = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
+        let word = at(0) << 16 | at(1) << 8 | at(2);
+        for i in 0..=chunk.len() {
+            out.push(ALPHABET[(word >> (18 - 6 * i) & 63) as usize]);
+        }
+    }
+}
+
+fn decode(text: &[u8], raw: &mut Raw) -> Option<()> {
+    for chunk in text.chunks(4) {
+        if chunk.len() == 1 {
+            return None;
+        }
+        let mut word = 0;
+        for (i, byte) in chunk.iter().enumerate() {
+            let value = match byte {
+                b'A'..=b'Z' => byte - b'A',
+                b'a'..=b'z' => byte - b'a' + 26,
+                b'0'..=b'9' => byte - b'0' + 52,
+                b'-' => 62,
+                b'_' => 63,
+                _ => return None,
+            };
+            word |= u32::from(value) << (18 - 6 * i);
+        }
+        let bytes = [(word >> 16) as u8, (word >> 8) as u8, word as u8];
+        let (used, spare) = bytes.split_at(chunk.len() - 1);
+        // One text for one cookie: bits that carry nothing must be zero.
+        if spare.iter().any(|&b| b != 0) || raw.len + used.len() > RAW_MAX {
+            return None;
+        }
+        raw.put(used);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys() -> Keys {
+        Keys::new(&[7; 32])
+    }
+
+    fn flow(remote: &str) -> Flow {
+        Flow {
+            socket: SocketId(3),
+            transport: Transport::Tcp,
+            connection: ConnectionId(0x0102_0304_0506_0708),
+            remote: remote.parse().expect("an address"),
+        }
+    }
+
+    #[test]
+    fn a_cookie_comes_back_as_it_was() {
+        for flow in [None, Some(flow("192.0.2.7:40000")), Some(flow("[2001:db8::7]:5060"))] {
+            let mut text = Vec::new();
+            Cookie { flow }.write(&keys(), b"call-1", &mut text);
+            assert!(text.len() <= TEXT_MAX);
+            let read = Cookie::read(&keys(), b"call-1", &text, SocketId(3));
+            assert_eq!(read, Some(Cookie { flow }));
+        }
+    }
+
+    // B6: any changed bit, another call, another key: refused.
+    #[test]
+    fn b6_a_changed_cookie_is_refused() {
+        let mut text = Vec::new();
+        Cookie { flow: Some(flow("192.0.2.7:40000")) }.write(&keys(), b"call-1", &mut text);
+        assert_eq!(Cookie::read(&keys(), b"call-2", &text, SocketId(3)), None);
+        assert_eq!(Cookie::read(&Keys::new(&[8; 32]), b"call-1", &text, SocketId(3)), None);
+        for at in 0..text.len() {
+            for bit in 0..8 {
+                let mut changed = text.clone();
+                changed[at] ^= 1 << bit;
+                assert_eq!(Cookie::read(&keys(), b"call-1", &changed, SocketId(3)), None);
+            }
+        }
+        for cut in 0..text.len() {
+            assert_eq!(Cookie::read(&keys(), b"call-1", &text[..cut], SocketId(3)), None);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Where a request goes: our own Route headers (RFC 3261 §16.4), the targets (§16.5) as a
+//! [`Plan`](plan::Plan), and which address is ours.
+
+pub(crate) mod ours;
+pub(crate) mod cookie;
+pub(crate) mod own_route;
+pub mod plan;
+pub mod explain;

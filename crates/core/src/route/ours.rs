@@ -1,0 +1,153 @@
+//! Which addresses and domains are ours (RFC 3261 §16.4, §16.5).
+
+use crate::address_of_record::AddressOfRecord;
+use crate::flow::{Flow, Listener, SocketId, Transport};
+use crate::node::Setup;
+use crate::snapshot::Snapshot;
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use ringway_wire::{Host, SipUri, Uri, unescape};
+
+/// The addresses of this installation, for questions of the kind "is this us?".
+#[derive(Clone, Copy)]
+pub(crate) struct Ours<'a> {
+    pub(crate) setup: &'a Setup,
+    pub(crate) snapshot: &'a Snapshot,
+}
+
+impl<'a> Ours<'a> {
+    /// Whether a URI of this host and port leads to one of our sockets or domains. A host name
+    /// or an address without a port stands for the domain, with one it must be a listener's.
+    pub(crate) fn is_here(self, uri: &SipUri<'_>) -> bool {
+        match address_of(&uri.host) {
+            Some(ip) => self.listens(ip, uri.port),
+            None => {
+                let ports_fit = uri.port.is_none_or(|port| {
+                    self.setup.listeners.iter().any(|l| l.public().port() == port)
+                });
+                ports_fit && self.domain(&uri.host).is_some()
+            }
+        }
+    }
+
+    fn listens(self, ip: IpAddr, port: Option<u16>) -> bool {
+        let ip = ip.to_canonical();
+        let fits =
+            |a: SocketAddr| a.ip().to_canonical() == ip && port.is_none_or(|port| port == a.port());
+        self.setup.listeners.iter().any(|l| fits(l.local) || fits(l.public()))
+    }
+
+    /// The domain of ours that a host stands for: itself, or the default domain for one of our
+    /// addresses.
+    pub(crate) fn domain(self, host: &Host<'_>) -> Option<&'a [u8]> {
+        match host {
+            Host::Name(name) => {
+                let lower = name.to_ascii_lowercase();
+                // A final dot makes a name absolute and changes nothing else.
+                let lower = lower.strip_suffix(b".").unwrap_or(&lower);
+                self.snapshot.domains.get(lower).map(|d| &**d)
+            }
+            Host::V4(_) | Host::V6(_) => {
+                let ip = address_of(host)?;
+                let mut text = [0; 48];
+                let text = write_ip(&mut text, ip);
+                let own = self.snapshot.domains.get(text).map(|d| &**d);
+                let ours = || self.listens(ip, None).then_some(self.default_domain()).flatten();
+                own.or_else(ours)
+            }
+        }
+    }
+
+    /// The domain for those who name none.
+    pub(crate) fn default_domain(self) -> Option<&'a [u8]> {
+        self.snapshot.default_domain.as_deref()
+    }
+
+    /// The address-of-record that a URI names here, or `None` if it names nobody of ours.
+    //= RFC 3261 10.3
+    // "all URI parameters MUST be removed"
+    pub(crate) fn address_of_record(self, uri: &Uri<'_>) -> Option<AddressOfRecord> {
+        match uri {
+            Uri::Sip(sip) => AddressOfRecord::new(&unescaped(sip.user?), self.domain(&sip.host)?),
+            Uri::Tel(tel) => AddressOfRecord::new(tel.number, self.default_domain()?),
+            Uri::Other { .. } => None,
+        }
+    }
+
+    /// One of our sockets for this transport and far address: `first` if it fits, else the one
+    /// with the same address, else the only one there is. `None`: the kernel must be asked.
+    pub(crate) fn socket_for(
+        self,
+        transport: Transport,
+        remote: SocketAddr,
+        first: SocketId,
+    ) -> Option<SocketId> {
+        let fits = |l: &Listener| l.transport == transport && l.local.is_ipv4() == remote.is_ipv4();
+        let listeners = &self.setup.listeners;
+        let wanted = listeners.get(usize::from(first.0))?;
+        if fits(wanted) {
+            return Some(first);
+        }
+        let ip = wanted.local.ip();
+        let same = listeners.iter().position(|l| fits(l) && l.local.ip() == ip);
+        let mut fitting = listeners.iter().enumerate().filter(|(_, l)| fits(l)).map(|(at, _)| at);
+        let only = fitting.next().filter(|_| fitting.next().is_none());
+        same.or(only).map(|at| SocketId(at as u16))
+    }
+
+    /// The listener that a URI of ours names.
+    pub(crate) fn socket_of(self, uri: &SipUri<'_>) -> Option<SocketId> {
+        let ip = address_of(&uri.host)?;
+        let named = uri.params.get(b"transport").flatten().and_then(Transport::from_name);
+        let transport = named.unwrap_or(Transport::Udp);
+        let port = uri.port.unwrap_or(5060);
+        let fits = |l: &Listener| {
+            let same_kind = l.transport.uri_name() == transport.uri_name();
+            same_kind && [l.local, l.public()].contains(&SocketAddr::new(ip, port))
+        };
+        self.setup.listeners.iter().position(fits).map(|at| SocketId(at as u16))
+    }
+
+    /// The listener behind a flow.
+    pub(crate) fn listener(self, flow: &Flow) -> Option<&'a Listener> {
+        self.setup.listeners.get(usize::from(flow.socket.0))
+    }
+}
+
+/// A user part with its escapes decoded.
+pub(crate) fn unescaped(user: &[u8]) -> Cow<'_, [u8]> {
+    if user.contains(&b'%') {
+        let mut out = Vec::with_capacity(user.len());
+        unescape(user, &mut out);
+        Cow::Owned(out)
+    } else {
+        Cow::Borrowed(user)
+    }
+}
+
+/// The address in a host, if it is one.
+pub(crate) fn address_of(host: &Host<'_>) -> Option<IpAddr> {
+    match host {
+        Host::V4(v4) => Some(IpAddr::V4(*v4)),
+        Host::V6(v6) => Some(IpAddr::V6(*v6)),
+        Host::Name(_) => None,
+    }
+}
+
+fn write_ip(out: &mut [u8; 48], ip: IpAddr) -> &[u8] {
+    use core::fmt::Write;
+    struct Cursor<'o>(&'o mut [u8; 48], usize);
+    impl Write for Cursor<'_> {
+        fn write_str(&mut self, s: &str) -> core::fmt::Result {
+            let end = self.1 + s.len();
+            self.0.get_mut(self.1..end).ok_or(core::fmt::Error)?.copy_from_slice(s.as_bytes());
+            self.1 = end;
+            Ok(())
+        }
+    }
+    let mut cursor = Cursor(out, 0);
+    // An address is at most 45 characters long.
+    let written = write!(cursor, "{ip}").map_or(0, |()| cursor.1);
+    &out[..written]
+}

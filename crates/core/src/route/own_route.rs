@@ -1,0 +1,78 @@
+//! RFC 3261 §16.4: the Route headers that name ourselves, and strict routers before us.
+
+use crate::flow::{Flow, SocketId};
+use crate::reject::Reject;
+use crate::route::cookie::Cookie;
+use crate::route::ours::Ours;
+use alloc::boxed::Box;
+use ringway_wire::{Message, Name, NameAddr, SipUri, Uri};
+
+/// What the Route headers of a request told us about ourselves.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OwnRoute {
+    /// How many Route values at the top are ours and go.
+    pub(crate) pops: usize,
+    /// A signed cookie of ours was among them, made for this Call-ID: the dialog was let
+    /// through here before.
+    pub(crate) signed: bool,
+    /// The way to the other side, if the last of our cookies holds one.
+    pub(crate) flow: Option<Flow>,
+    /// The request came through a strict router: its Request-URI was ours, and this, the last
+    /// Route value (which goes too), is the real one.
+    pub(crate) strict_target: Option<Box<[u8]>>,
+}
+
+impl OwnRoute {
+    /// Reads the Route headers. A cookie that was changed, or made for another call, is refused.
+    pub(crate) fn read(ours: Ours<'_>, request: &Message<'_>) -> Result<Self, Reject> {
+        let mut found = Self::default();
+        let last_is_target = found.fix_strict_route(ours, request)?;
+        let mut routes = request.values(Name::Route).peekable();
+        while let Some(value) = routes.next() {
+            if last_is_target && routes.peek().is_none() {
+                break;
+            }
+            let Some(Uri::Sip(sip)) = NameAddr::parse(value).ok().and_then(|a| a.uri().ok()) else {
+                break;
+            };
+            //= RFC 3261 16.4
+            // "If the first value in the Route header field indicates this proxy"
+            if !ours.is_here(&sip) {
+                break;
+            }
+            found.read_cookie(ours, request, &sip)?;
+            found.pops += 1;
+        }
+        Ok(found)
+    }
+
+    /// A Request-URI that is one of our own Record-Route URIs was put there by a strict router.
+    fn fix_strict_route(&mut self, ours: Ours<'_>, request: &Message<'_>) -> Result<bool, Reject> {
+        let Ok(Uri::Sip(uri)) = request.uri() else { return Ok(false) };
+        let looks_ours = uri.params.get(b"lr").is_some() && ours.is_here(&uri);
+        let last = request.values(Name::Route).last();
+        let (true, Some(last)) = (looks_ours, last) else { return Ok(false) };
+        //= RFC 3261 16.4
+        // "the proxy MUST replace the Request-URI in the request with the last"
+        let last = NameAddr::parse(last).map_err(|_| Reject::Malformed("Route"))?;
+        self.read_cookie(ours, request, &uri)?;
+        self.strict_target = Some(last.uri.into());
+        Ok(true)
+    }
+
+    fn read_cookie(
+        &mut self,
+        ours: Ours<'_>,
+        request: &Message<'_>,
+        uri: &SipUri<'_>,
+    ) -> Result<(), Reject> {
+        let Some(text) = uri.user else { return Ok(()) };
+        let socket = ours.socket_of(uri).unwrap_or(SocketId(0));
+        let cookie = Cookie::read(&ours.setup.keys, request.call_id(), text, socket)
+            .ok_or(Reject::ForgedRoute)?;
+        // Only a request inside a dialog may use what a dialog was allowed.
+        self.signed = request.to().is_ok_and(|to| to.tag().is_some());
+        self.flow = cookie.flow;
+        Ok(())
+    }
+}

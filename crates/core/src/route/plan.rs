@@ -1,0 +1,195 @@
+//! The plan: what routing decided, as data. The proxy only executes plans.
+
+use crate::binding::Binding;
+use crate::flow::{Flow, Transport};
+use crate::reject::Reject;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+use ringway_wire::{Host, Uri};
+
+/// Groups of branches, tried one after another, and what to say when there is nothing to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Tried in this order; the branches of one group ring together.
+    pub groups: Vec<Group>,
+    /// The answer where there is no group at all.
+    pub otherwise: Reject,
+}
+
+/// Branches that are tried at the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The branches.
+    pub branches: Vec<PlannedBranch>,
+    /// After so many seconds without a final answer the next group is tried, if there is one.
+    pub timeout_s: u32,
+}
+
+/// One branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedBranch {
+    /// The Request-URI it gets.
+    pub target: Box<[u8]>,
+    /// How to reach it.
+    pub way: Way,
+    /// The rule that produced it.
+    pub rule: Rule,
+}
+
+/// How to reach a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Over this flow and no other: a registered contact, or a call's own flow.
+    Flow(Flow),
+    /// To this far address, from whichever of our sockets fits.
+    Address {
+        /// Where.
+        remote: core::net::SocketAddr,
+        /// How.
+        transport: Transport,
+    },
+    /// To a host that must be looked up first (RFC 3263).
+    Lookup {
+        /// The host name.
+        host: Box<[u8]>,
+        /// The port, if one is given.
+        port: Option<u16>,
+        /// The transport, if one is given.
+        transport: Option<Transport>,
+    },
+}
+
+/// The rule that produced a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// A contact the user registered, with its preference in thousandths.
+    Registered {
+        /// Preference.
+        q: u16,
+    },
+    /// The next hop that the dialog's route set says.
+    InDialog,
+    /// The next Route header.
+    RouteHeader,
+    /// The Request-URI itself: a domain that is not ours.
+    RequestUri,
+}
+
+impl Plan {
+    /// Nothing to try.
+    pub const fn refuse(otherwise: Reject) -> Self {
+        Self { groups: Vec::new(), otherwise }
+    }
+
+    /// One branch.
+    pub fn single(target: &[u8], way: Way, rule: Rule) -> Self {
+        let branch = PlannedBranch { target: target.into(), way, rule };
+        let group = Group { branches: [branch].into(), timeout_s: 0 };
+        Self { groups: [group].into(), otherwise: Reject::TemporarilyUnavailable }
+    }
+
+    /// The contacts of a user: highest preference first, equal ones together.
+    pub fn for_user(bindings: &[Binding], ring_s: u32) -> Self {
+        let mut order: Vec<&Binding> = bindings.iter().collect();
+        //= RFC 3261 16.6
+        // "highest qvalue"
+        order.sort_by(|a, b| b.q.cmp(&a.q).then(b.refreshed.cmp(&a.refreshed)));
+        let groups = order
+            .chunk_by(|a, b| a.q == b.q)
+            .map(|same| Group {
+                branches: same.iter().map(|b| PlannedBranch::registered(b)).collect(),
+                timeout_s: ring_s,
+            })
+            .collect();
+        Self { groups, otherwise: Reject::TemporarilyUnavailable }
+    }
+
+    /// How many branches there are in all groups.
+    pub fn len(&self) -> usize {
+        self.groups.iter().map(|g| g.branches.len()).sum()
+    }
+
+    /// Whether there is no branch.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl PlannedBranch {
+    fn registered(binding: &Binding) -> Self {
+        Self {
+            target: binding.contact.clone(),
+            way: Way::Flow(binding.flow),
+            rule: Rule::Registered { q: binding.q },
+        }
+    }
+}
+
+impl Way {
+    /// The way that a URI names by itself (RFC 3261 §16.6 step 7, RFC 3263 §4), or `None` for
+    /// URIs that name no host.
+    pub fn of_uri(uri: &Uri<'_>) -> Option<Self> {
+        let Uri::Sip(sip) = uri else { return None };
+        let named = sip.params.get(b"transport").flatten().map(Transport::from_name);
+        let transport = match named {
+            Some(Some(Transport::Tcp)) if sip.secure => Some(Transport::Tls),
+            Some(known) => Some(known?),
+            None if sip.secure => Some(Transport::Tls),
+            None => None,
+        };
+        let address = match sip.host {
+            Host::V4(v4) => IpAddr::V4(v4),
+            Host::V6(v6) => IpAddr::V6(v6),
+            Host::Name(host) => {
+                return Some(Self::Lookup { host: host.into(), port: sip.port, transport });
+            }
+        };
+        //= RFC 3263 4.1
+        // "SHOULD use UDP for a SIP URI, and TCP for a SIPS URI"
+        let transport = transport.unwrap_or(Transport::Udp);
+        let default = if transport == Transport::Tls { 5061 } else { 5060 };
+        let remote = (address, sip.port.unwrap_or(default)).into();
+        Some(Self::Address { remote, transport })
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.groups.is_empty() {
+            return writeln!(f, "answer {} ({})", self.otherwise.status(), self.otherwise);
+        }
+        for (i, group) in self.groups.iter().enumerate() {
+            write!(f, "group {}", i + 1)?;
+            if group.timeout_s > 0 {
+                write!(f, ", for {} s", group.timeout_s)?;
+            }
+            writeln!(f)?;
+            for branch in &group.branches {
+                writeln!(f, "  {branch}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PlannedBranch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &byte in &*self.target {
+            let shown = if byte.is_ascii_graphic() { char::from(byte) } else { '?' };
+            write!(f, "{shown}")?;
+        }
+        match &self.way {
+            Way::Flow(flow) => write!(f, " over {} to {}", flow.transport, flow.remote)?,
+            Way::Address { remote, transport } => write!(f, " over {transport} to {remote}")?,
+            Way::Lookup { .. } => write!(f, " after a look-up of its host")?,
+        }
+        match self.rule {
+            Rule::Registered { q } => write!(f, "  [registered, q={}.{:03}]", q / 1000, q % 1000),
+            Rule::InDialog => write!(f, "  [dialog]"),
+            Rule::RouteHeader => write!(f, "  [Route header]"),
+            Rule::RequestUri => write!(f, "  [Request-URI]"),
+        }
+    }
+}

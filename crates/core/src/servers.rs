@@ -1,0 +1,254 @@
+//! The server transactions of a partition: what came in, and what was answered.
+
+use crate::arena::{Arena, Id};
+use crate::boundary::{Outbox, Output};
+use crate::flow::{ConnectionId, Flow, Transport};
+use crate::node::{Node, Timer};
+use crate::proxy::response_context::ResponseContext;
+use crate::time::Instant;
+use crate::timers::{TimerId, Wheel};
+use crate::transaction::key::ServerKey;
+use crate::transaction::{invite_server, server};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::ops::Range;
+use hashbrown::HashMap;
+use ringway_wire::{Message, Method};
+
+/// One server transaction.
+#[derive(Debug)]
+pub(crate) struct Server {
+    key: Option<ServerKey>,
+    machine: Machine,
+    /// Where responses go.
+    flow: Flow,
+    /// The last response that may have to be repeated.
+    kept: Vec<u8>,
+    context: Option<Id<ResponseContext>>,
+    timer: Option<TimerId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Machine {
+    Invite(invite_server::State),
+    Other(server::State),
+}
+
+/// All of them, by place and by key.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    all: Arena<Server>,
+    by_key: HashMap<ServerKey, Id<Server>, foldhash::fast::FixedState>,
+}
+
+impl Servers {
+    pub(crate) fn new() -> Self {
+        Self { all: Arena::new(), by_key: HashMap::default() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn by_key(&self, key: &ServerKey) -> Option<Id<Server>> {
+        self.by_key.get(key).copied()
+    }
+
+    pub(crate) fn context(&self, id: Id<Server>) -> Option<Id<ResponseContext>> {
+        self.all.find(id)?.context
+    }
+
+    pub(crate) fn exists(&self, id: Id<Server>) -> bool {
+        self.all.find(id).is_some()
+    }
+
+    pub(crate) fn belongs_to(&mut self, id: Id<Server>, context: Id<ResponseContext>) {
+        if let Some(server) = self.all.find_mut(id) {
+            server.context = Some(context);
+        }
+    }
+}
+
+/// What a response is to its transaction.
+pub(crate) struct Outgoing {
+    pub(crate) status: u16,
+    /// Where it stands in the outbox.
+    pub(crate) bytes: Range<usize>,
+}
+
+impl Node {
+    /// Makes the server transaction of a request.
+    pub(crate) fn serve(&mut self, now: Instant, flow: Flow, request: &Message<'_>) -> Id<Server> {
+        let method = request.method();
+        let machine = match method {
+            Method::Invite => Machine::Invite(invite_server::State::start(now)),
+            _ => Machine::Other(server::State::start(now)),
+        };
+        let key = ServerKey::of(&self.setup.keys, request, &method);
+        let flow = reply_flow(flow, request);
+        let server = Server { key, machine, flow, kept: Vec::new(), context: None, timer: None };
+        let id = self.servers.all.insert(server);
+        if let Some(key) = key {
+            self.servers.by_key.insert(key, id);
+        }
+        self.server_timer(id);
+        id
+    }
+
+    /// RFC 3261 §17.2: a request that was here before is answered as it was then.
+    pub(crate) fn is_retransmission(&mut self, request: &Message<'_>, out: &mut Outbox) -> bool {
+        let key = ServerKey::of(&self.setup.keys, request, &request.method());
+        let Some(id) = key.and_then(|key| self.servers.by_key(&key)) else { return false };
+        let Some(server) = self.servers.all.find_mut(id) else { return false };
+        let again = match server.machine {
+            Machine::Invite(state) => state.on_request().1 == invite_server::Action::Resend,
+            Machine::Other(state) => state.on_request().1 == server::Action::Resend,
+        };
+        if again {
+            server.resend(out);
+        }
+        true
+    }
+
+    /// An ACK for this INVITE transaction. Tells whether it is to be passed on: the ACK for a
+    /// 2xx is a request of its own, and so is one that no transaction knows.
+    pub(crate) fn server_ack(&mut self, now: Instant, id: Id<Server>) -> bool {
+        let Some(server) = self.servers.all.find_mut(id) else { return true };
+        let Machine::Invite(state) = server.machine else { return false };
+        let (state, action) = state.on_ack(now, server.flow.transport.is_reliable());
+        server.machine = Machine::Invite(state);
+        self.server_timer(id);
+        action == invite_server::Action::PassUp
+    }
+
+    /// Sends a response, if the transaction lets it.
+    pub(crate) fn server_send(
+        &mut self,
+        now: Instant,
+        id: Id<Server>,
+        response: Outgoing,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(server) = self.servers.all.find_mut(id) else { return false };
+        let reliable = server.flow.transport.is_reliable();
+        let (send, keep) = match server.machine {
+            Machine::Invite(state) => {
+                let (state, action) = state.on_send(now, reliable, response.status);
+                server.machine = Machine::Invite(state);
+                let keep = action == invite_server::Action::SendAndKeep;
+                (keep || action == invite_server::Action::Send, keep)
+            }
+            Machine::Other(state) => {
+                let (state, action) = state.on_send(now, reliable, response.status);
+                server.machine = Machine::Other(state);
+                let keep = action == server::Action::SendAndKeep;
+                (keep, keep)
+            }
+        };
+        if keep {
+            server.kept.clear();
+            server.kept.extend_from_slice(&out.bytes[response.bytes.clone()]);
+            server.kept.shrink_to_fit();
+        }
+        if send {
+            let flow = server.flow;
+            out.outputs.push(Output::Send { flow, bytes: response.bytes, on_failure: None });
+            self.counters.sent(response.status);
+        }
+        self.server_timer(id);
+        send
+    }
+
+    pub(crate) fn on_server_timer(&mut self, now: Instant, id: Id<Server>, out: &mut Outbox) {
+        let Some(server) = self.servers.all.find_mut(id) else { return };
+        server.timer = None;
+        let context = server.context;
+        let mut trying = false;
+        match server.machine {
+            Machine::Invite(state) => {
+                let (state, action) = state.on_timeout(now);
+                server.machine = Machine::Invite(state);
+                match action {
+                    invite_server::Action::Resend => server.resend(out),
+                    invite_server::Action::SendTrying => trying = true,
+                    _ => {}
+                }
+            }
+            Machine::Other(state) => {
+                let (state, action) = state.on_timeout(now);
+                server.machine = Machine::Other(state);
+                trying = action == server::Action::SendTrying;
+            }
+        }
+        if let (true, Some(context)) = (trying, context) {
+            self.send_trying(id, context, out);
+        }
+        self.server_timer(id);
+    }
+
+    /// The late 100 of a non-INVITE transaction: no state of the machine depends on it.
+    fn send_trying(&mut self, id: Id<Server>, context: Id<ResponseContext>, out: &mut Outbox) {
+        let Some(bytes) = self.write_answer(context, 100, out) else { return };
+        let Some(server) = self.servers.all.find_mut(id) else { return };
+        server.kept = out.bytes[bytes.clone()].to_vec();
+        out.outputs.push(Output::Send { flow: server.flow, bytes, on_failure: None });
+        self.counters.sent(100);
+    }
+
+    /// Sets the timer that the machine now wants; a machine that is over goes.
+    fn server_timer(&mut self, id: Id<Server>) {
+        let Some(server) = self.servers.all.find_mut(id) else { return };
+        if let Some(timer) = server.timer.take() {
+            self.timers.cancel(timer);
+        }
+        let (over, next) = match &server.machine {
+            Machine::Invite(state) => (state.is_over(), state.next_timeout()),
+            Machine::Other(state) => (state.is_over(), state.next_timeout()),
+        };
+        if !over {
+            server.timer = next.map(|at| schedule(&mut self.timers, at, id));
+            return;
+        }
+        if let Some(server) = self.servers.all.remove(id) {
+            if let Some(key) = server.key {
+                self.servers.by_key.remove(&key);
+            }
+            if let Some(context) = server.context {
+                self.let_go(context);
+            }
+        }
+    }
+}
+
+impl Server {
+    fn resend(&self, out: &mut Outbox) {
+        if self.kept.is_empty() {
+            return;
+        }
+        let start = out.bytes.len();
+        out.bytes.extend_from_slice(&self.kept);
+        let bytes = start..out.bytes.len();
+        out.outputs.push(Output::Send { flow: self.flow, bytes, on_failure: None });
+    }
+}
+
+fn schedule(timers: &mut Wheel<Timer>, at: Instant, id: Id<Server>) -> TimerId {
+    timers.schedule(at, Timer::Server(id))
+}
+
+/// Where the answer to a request goes (RFC 3261 §18.2.2, RFC 3581 §4).
+pub(crate) fn reply_flow(flow: Flow, request: &Message<'_>) -> Flow {
+    if flow.transport != Transport::Udp {
+        return flow;
+    }
+    let Ok(via) = request.top_via() else { return flow };
+    if via.rport().is_some() {
+        return flow;
+    }
+    //= RFC 3261 18.2.2
+    // "using the port indicated in the \"sent-by\" value, or using port 5060"
+    // `maddr` is not followed: answers go to the address that asked, and to no third one.
+    let ip: IpAddr = flow.remote.ip();
+    let remote = SocketAddr::new(ip, via.port.unwrap_or(5060));
+    Flow { remote, connection: ConnectionId::NONE, ..flow }
+}
