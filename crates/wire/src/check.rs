@@ -48,14 +48,15 @@ pub(crate) fn message(message: &Message<'_>) -> Result<(), Malformed> {
         return Err(Malformed::grammar("Call-ID"));
     }
     vias(message)?;
-    message.from()?;
-    message.to()?;
+    address(message.from()?, "From")?;
+    address(message.to()?, "To")?;
     let cseq = message.cseq()?;
     if message.is_request() && cseq.method != message.method() {
         return Err(Malformed::new("CSeq", Fault::MethodMismatch));
     }
-    routes(message, Name::Route, "Route")?;
-    routes(message, Name::RecordRoute, "Record-Route")?;
+    routes(message, Name::Route, "Route", limits::ROUTES)?;
+    routes(message, Name::RecordRoute, "Record-Route", limits::ROUTES)?;
+    routes(message, Name::Path, "Path", limits::PATHS)?;
     contacts(message)
 }
 
@@ -97,23 +98,38 @@ fn singles(message: &Message<'_>) -> Result<(), Malformed> {
 fn vias(message: &Message<'_>) -> Result<(), Malformed> {
     let mut count = 0;
     for value in message.values(Name::Via) {
-        Via::parse(value)?;
+        if count >= limits::VIAS {
+            return Err(Malformed::new("Via", Fault::TooLarge));
+        }
+        if Via::parse(value)?.params.repeats(b"branch") {
+            return Err(Malformed::new("Via", Fault::Repeated));
+        }
         count += 1;
     }
-    match count {
-        0 => Err(Malformed::new("Via", Fault::Missing)),
-        1..=limits::VIAS => Ok(()),
-        _ => Err(Malformed::new("Via", Fault::TooLarge)),
-    }
+    if count == 0 { Err(Malformed::new("Via", Fault::Missing)) } else { Ok(()) }
 }
 
-fn routes(message: &Message<'_>, name: Name, what: &'static str) -> Result<(), Malformed> {
+/// From or To: a URI of any scheme, and one tag at most, so that nobody reads another one.
+fn address(address: NameAddr<'_>, what: &'static str) -> Result<(), Malformed> {
+    address.uri().map_err(|_| Malformed::grammar(what))?;
+    if address.params.repeats(b"tag") {
+        return Err(Malformed::new(what, Fault::Repeated));
+    }
+    Ok(())
+}
+
+fn routes(
+    message: &Message<'_>,
+    name: Name,
+    what: &'static str,
+    most: usize,
+) -> Result<(), Malformed> {
     for (at, value) in message.values(name).enumerate() {
-        let address = NameAddr::parse(value).map_err(|_| Malformed::grammar(what))?;
-        address.uri().map_err(|_| Malformed::grammar(what))?;
-        if at >= limits::ROUTES {
+        if at >= most {
             return Err(Malformed::new(what, Fault::TooLarge));
         }
+        let address = NameAddr::parse(value).map_err(|_| Malformed::grammar(what))?;
+        address.uri().map_err(|_| Malformed::grammar(what))?;
     }
     Ok(())
 }
@@ -123,10 +139,10 @@ fn contacts(message: &Message<'_>) -> Result<(), Malformed> {
         return Ok(());
     }
     for (at, contact) in message.contacts().enumerate() {
-        contact?.uri().map_err(|_| Malformed::grammar("Contact"))?;
         if at >= limits::CONTACTS {
             return Err(Malformed::new("Contact", Fault::TooLarge));
         }
+        contact?.uri().map_err(|_| Malformed::grammar("Contact"))?;
     }
     Ok(())
 }

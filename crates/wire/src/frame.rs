@@ -46,10 +46,13 @@ impl Framer {
 
     /// Adds what was received.
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.used > 0 {
+        if self.used == self.buffer.len() {
+            self.buffer.clear();
+            self.buffer.shrink_to(limits::IDLE_BUFFER);
+        } else {
             self.buffer.drain(..self.used);
-            self.used = 0;
         }
+        self.used = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -127,17 +130,15 @@ fn keep_alive(rest: &[u8]) -> Option<Alive> {
 /// The one Content-Length of a message head (A1 to A3: never guess a boundary).
 fn content_length(head: &[u8]) -> Result<usize, FrameError> {
     let mut found = None;
-    let mut lines = head.split(|&b| b == b'\n').peekable();
-    while let Some(line) = lines.next() {
+    let mut at = 0;
+    while at < head.len() {
+        let line = &head[at..at + header_end(&head[at..])];
+        at += line.len();
         let Some(colon) = memchr::memchr(b':', line) else { continue };
-        if matches!(line.first(), Some(b' ' | b'\t')) {
-            continue;
-        }
         if Name::from_bytes(trim(&line[..colon])) != Name::ContentLength {
             continue;
         }
-        let folded = matches!(lines.peek().and_then(|next| next.first()), Some(b' ' | b'\t'));
-        let value = number(trim(&line[colon + 1..]), u64::from(u32::MAX)).filter(|_| !folded);
+        let value = number(trim(&line[colon + 1..]), u64::from(u32::MAX));
         let value = value.ok_or(FrameError::NoLength)? as usize;
         if found.is_some_and(|other| other != value) {
             return Err(FrameError::NoLength);
@@ -145,6 +146,18 @@ fn content_length(head: &[u8]) -> Result<usize, FrameError> {
         found = Some(value);
     }
     found.ok_or(FrameError::NoLength)
+}
+
+/// The length of the header line that `head` begins with, folds included.
+fn header_end(head: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\n', &head[at..]) {
+        at += found + 1;
+        if !matches!(head.get(at), Some(b' ' | b'\t')) {
+            return at;
+        }
+    }
+    head.len()
 }
 
 #[cfg(test)]

@@ -12,7 +12,18 @@ pub const START_LINE: usize = 8_192;
 pub const VIAS: usize = 70;
 /// Route and Record-Route values, each.
 pub const ROUTES: usize = 32;
-/// Contact values.
-pub const CONTACTS: usize = 64;
+/// Path values: one per edge in front of us.
+pub const PATHS: usize = 32;
+/// Contact values: a user has ten bindings at most, and a redirection rarely names more.
+pub const CONTACTS: usize = 16;
+/// Parameters of one URI: push and GRUU parameters together make a dozen. Comparing two URIs
+/// costs the product of their numbers.
+pub const URI_PARAMS: usize = 32;
+/// Header components of one URI that are compared, for the same reason.
+pub const URI_HEADERS: usize = 16;
+/// A session description; the largest of browsers have 10 KiB.
+pub const SDP: usize = 32_768;
+/// What an idle stream may keep of its buffer, so that many of them stay cheap.
+pub const IDLE_BUFFER: usize = 4_096;
 /// Media sections read of a session description; conferences with many streams have a dozen.
 pub const SDP_MEDIA: usize = 32;

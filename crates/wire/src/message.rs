@@ -88,23 +88,20 @@ impl<'a> Message<'a> {
 
     /// Whether it is a request.
     pub fn is_request(&self) -> bool {
-        self.index.word_last != self.index.start_end
+        self.index.is_request
     }
 
     /// The method of a request; of a response the method in its CSeq.
     pub fn method(&self) -> Method<'a> {
         if self.is_request() {
-            Method::from_bytes(self.span(self.index.start, self.index.word_one_end))
+            Method::from_bytes(self.span(self.index.start, self.index.word_end))
         } else {
             self.cseq().map_or(Method::Other(b""), |cseq| cseq.method)
         }
     }
 
     pub(crate) fn request_uri_range(&self) -> Range<usize> {
-        if !self.is_request() {
-            return 0..0;
-        }
-        usize::from(self.index.word_one_end) + 1..usize::from(self.index.word_last) - 1
+        usize::from(self.index.uri)..usize::from(self.index.uri_end)
     }
 
     /// The Request-URI as written; empty for a response.
@@ -125,7 +122,7 @@ impl<'a> Message<'a> {
         if self.is_request() {
             return 0;
         }
-        let rest = self.span(self.index.word_one_end, self.index.start_end);
+        let rest = self.span(self.index.word_end, self.index.start_end);
         let code = rest.get(1..4).and_then(|code| number(code, 699)).unwrap_or(0);
         let ends = matches!(rest.get(4), None | Some(b' '));
         if ends && code >= 100 { code as u16 } else { 0 }
@@ -133,7 +130,7 @@ impl<'a> Message<'a> {
 
     /// The reason phrase of a response; may be empty.
     pub fn reason(&self) -> &'a [u8] {
-        let rest = self.span(self.index.word_one_end, self.index.start_end);
+        let rest = self.span(self.index.word_end, self.index.start_end);
         if self.is_request() { b"" } else { rest.get(5..).unwrap_or_default() }
     }
 
@@ -211,7 +208,7 @@ impl<'a> Message<'a> {
     }
 
     fn address(&self, name: Name, what: &'static str) -> Result<NameAddr<'a>, Malformed> {
-        let value = self.header(name).ok_or(Malformed::new(what, Fault::Missing))?;
+        let value = self.header(name).ok_or_else(|| Malformed::new(what, Fault::Missing))?;
         NameAddr::parse(value).map_err(|_| Malformed::grammar(what))
     }
 
@@ -263,7 +260,8 @@ impl<'a> Message<'a> {
 
     /// A copy that owns its bytes.
     pub fn to_stored(&self) -> StoredMessage {
-        StoredMessage { bytes: self.bytes.into(), index: Box::new(self.index.clone()) }
+        let bytes = &self.bytes[..usize::from(self.index.body_end)];
+        StoredMessage { bytes: bytes.into(), index: Box::new(self.index.clone()) }
     }
 
     fn span(&self, start: u16, end: u16) -> &'a [u8] {

@@ -82,25 +82,13 @@ macro_rules! names {
                 match self { $(Self::$variant => $text),*, Self::Other => "" }
             }
 
-            /// The header of this name, long or compact, in any case.
-            pub fn from_bytes(name: &[u8]) -> Self {
-                if let [letter] = name {
-                    return match letter.to_ascii_lowercase() {
-                        $($($compact => Self::$variant,)?)*
-                        _ => Self::Other,
-                    };
+            const ALL: [Self; Self::COUNT] = [$(Self::$variant),*, Self::Other];
+
+            const fn from_letter(letter: u8) -> Self {
+                match letter {
+                    $($($compact => Self::$variant,)?)*
+                    _ => Self::Other,
                 }
-                // Length and first letter leave one or two candidates.
-                let first = name.first().map_or(0, u8::to_ascii_lowercase);
-                $(
-                    if name.len() == $text.len()
-                        && first == $text.as_bytes()[0].to_ascii_lowercase()
-                        && name.eq_ignore_ascii_case($text.as_bytes())
-                    {
-                        return Self::$variant;
-                    }
-                )*
-                Self::Other
             }
         }
     };
@@ -148,7 +136,47 @@ names! {
     Replaces "Replaces",
 }
 
+/// The names by [`slot`]; `Other` is an empty slot.
+static TABLE: [Name; 128] = {
+    let mut table = [Name::Other; 128];
+    let mut at = 0;
+    while at < Name::COUNT - 1 {
+        let mut slot = slot(Name::ALL[at].as_str().as_bytes());
+        while !matches!(table[slot], Name::Other) {
+            slot = (slot + 1) % table.len();
+        }
+        table[slot] = Name::ALL[at];
+        at += 1;
+    }
+    table
+};
+
+/// Length, first and last letter tell nearly all names apart, in any case.
+const fn slot(name: &[u8]) -> usize {
+    let (first, last) = (name[0] | 0x20, name[name.len() - 1] | 0x20);
+    (name.len() + first as usize * 17 + last as usize * 11) % 128
+}
+
 impl Name {
+    /// The header of this name, long or compact, in any case.
+    pub fn from_bytes(name: &[u8]) -> Self {
+        if let [letter] = name {
+            return Self::from_letter(letter.to_ascii_lowercase());
+        }
+        if name.is_empty() {
+            return Self::Other;
+        }
+        let mut slot = slot(name);
+        loop {
+            let candidate = TABLE[slot];
+            let text = candidate.as_str().as_bytes();
+            if candidate == Self::Other || text.eq_ignore_ascii_case(name) {
+                return candidate;
+            }
+            slot = (slot + 1) % TABLE.len();
+        }
+    }
+
     /// Whether the header may stand in a message once only (RFC 3261 §7.3.1, RFC 4475 §3.3.8).
     pub(crate) const fn is_single(self) -> bool {
         matches!(
@@ -170,6 +198,14 @@ impl Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_name_is_found_by_itself() {
+        for name in Name::ALL {
+            assert_eq!(Name::from_bytes(name.as_str().as_bytes()), name);
+            assert_eq!(Name::from_bytes(&name.as_str().as_bytes().to_ascii_uppercase()), name);
+        }
+    }
 
     #[test]
     fn names_in_any_form() {

@@ -26,14 +26,21 @@ pub struct Index {
     pub(crate) places: Vec<Place>,
     /// For each name the number of its first place, plus one; 0 where there is none.
     pub(crate) first: [u16; Name::COUNT],
-    /// First byte of the start line, its end, and where the body starts and ends.
+    /// Whether it is a request.
+    pub(crate) is_request: bool,
+    /// The start line, and the end of its first word.
     pub(crate) start: u16,
     pub(crate) start_end: u16,
+    pub(crate) word_end: u16,
+    /// The Request-URI; empty for a response.
+    pub(crate) uri: u16,
+    pub(crate) uri_end: u16,
+    /// Where the last header line ends, and whether the empty line follows there.
+    pub(crate) head_end: u16,
+    pub(crate) has_empty_line: bool,
+    /// The body.
     pub(crate) body: u16,
     pub(crate) body_end: u16,
-    /// The start line: end of the first word, start of the last word.
-    pub(crate) word_one_end: u16,
-    pub(crate) word_last: u16,
     /// The first thing found wrong while scanning.
     pub(crate) fault: Option<Malformed>,
 }
@@ -44,18 +51,29 @@ impl Default for Index {
     }
 }
 
+/// A line that was found: where it ends, where the next begins, and what has to be looked at.
+struct Line {
+    end: usize,
+    next: usize,
+    has_nul: bool,
+}
+
 impl Index {
     /// An empty index.
     pub const fn new() -> Self {
         Self {
             places: Vec::new(),
             first: [0; Name::COUNT],
+            is_request: false,
             start: 0,
             start_end: 0,
+            word_end: 0,
+            uri: 0,
+            uri_end: 0,
+            head_end: 0,
+            has_empty_line: false,
             body: 0,
             body_end: 0,
-            word_one_end: 0,
-            word_last: 0,
             fault: None,
         }
     }
@@ -65,38 +83,35 @@ impl Index {
         self.places.clear();
         self.first = [0; Name::COUNT];
         self.fault = None;
+        self.has_empty_line = false;
         if bytes.len() > limits::MESSAGE {
             return Err(Malformed::new("message", Fault::TooLarge));
         }
         //= RFC 3261 7.5
         // "SHOULD ignore any CRLF appearing before the start-line"
         let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(bytes.len());
-        let (line_end, mut at) = self.line(bytes, start);
-        self.start = start as u16;
-        self.start_end = line_end as u16;
-        self.start_line(&bytes[start..line_end])?;
-        let mut last_starts_with_blank = false;
-        while at < bytes.len() {
-            let (mut end, mut next) = self.line(bytes, at);
-            if end == at {
-                self.body = next as u16;
+        let cut_off = Malformed::new("message", Fault::Length);
+        let line = self.line(bytes, start).ok_or(cut_off)?;
+        self.start_line(bytes, start, &line)?;
+        let mut at = line.next;
+        while let Some(mut line) = self.line(bytes, at) {
+            if line.end == at {
+                self.has_empty_line = true;
+                self.head_end = at as u16;
+                self.body = line.next as u16;
                 self.body_end = bytes.len() as u16;
                 return Ok(());
             }
-            while matches!(bytes.get(next), Some(b' ' | b'\t')) {
-                (end, next) = self.line(bytes, next);
+            while matches!(bytes.get(line.next), Some(b' ' | b'\t')) {
+                let Some(fold) = self.line(bytes, line.next) else { break };
+                line = Line { has_nul: line.has_nul | fold.has_nul, ..fold };
             }
-            last_starts_with_blank |= matches!(bytes[at], b' ' | b'\t');
-            self.header(bytes, at, end, next);
-            at = next;
+            self.header(bytes, at, &line);
+            at = line.next;
         }
-        // The empty line is missing: whatever follows was cut off.
-        if last_starts_with_blank {
-            self.note(Malformed::grammar("header"));
-        }
-        self.note(Malformed::new("message", Fault::Length));
-        self.body = bytes.len() as u16;
-        self.body_end = bytes.len() as u16;
+        // The empty line is missing: what follows the last whole line was cut off.
+        self.note(cut_off);
+        (self.head_end, self.body, self.body_end) = (at as u16, at as u16, at as u16);
         Ok(())
     }
 
@@ -104,64 +119,78 @@ impl Index {
         self.fault.get_or_insert(malformed);
     }
 
-    /// The end of the line at `at`, and the start of the next.
-    fn line(&mut self, bytes: &[u8], at: usize) -> (usize, usize) {
-        let Some(lf) = memchr::memchr(b'\n', &bytes[at..]).map(|n| at + n) else {
-            return (bytes.len(), bytes.len());
-        };
-        if lf > at && bytes[lf - 1] == b'\r' {
-            (lf - 1, lf + 1)
-        } else {
-            // A9: two readers must never see different lines.
-            self.note(Malformed::grammar("line end"));
-            (lf, lf + 1)
+    /// The line at `at`; `None` if it has no end. A9: bare CR and bare LF are noted, because two
+    /// readers must never see different lines.
+    fn line(&mut self, bytes: &[u8], at: usize) -> Option<Line> {
+        let mut from = at;
+        let mut has_nul = false;
+        loop {
+            let found = from + memchr::memchr3(b'\r', b'\n', 0, &bytes[from..])?;
+            match bytes[found] {
+                b'\r' if bytes.get(found + 1) == Some(&b'\n') => {
+                    return Some(Line { end: found, next: found + 2, has_nul });
+                }
+                0 => has_nul = true,
+                stray => {
+                    self.note(Malformed::grammar("line end"));
+                    if stray == b'\n' {
+                        return Some(Line { end: found, next: found + 1, has_nul });
+                    }
+                }
+            }
+            from = found + 1;
         }
     }
 
-    fn start_line(&mut self, line: &[u8]) -> Result<(), Malformed> {
+    fn start_line(&mut self, bytes: &[u8], start: usize, found: &Line) -> Result<(), Malformed> {
+        let line = &bytes[start..found.end];
         let wrong = Malformed::grammar("start line");
         let one = memchr::memchr(b' ', line).ok_or(wrong)?;
+        let is_response = starts_with_sip(line);
+        // Where the version of a request begins.
+        let version = if is_response { one } else { version_start(line).ok_or(wrong)? };
+        let place = |at: usize| (start + at) as u16;
+        self.is_request = !is_response;
+        (self.start, self.start_end, self.word_end) = (place(0), place(line.len()), place(one));
+        (self.uri, self.uri_end) = (place(line.len()), place(line.len()));
         if line.len() > limits::START_LINE {
             self.note(Malformed::new("start line", Fault::TooLarge));
         }
-        self.word_one_end = self.start + one as u16;
-        self.word_last = self.start_end;
-        if line.starts_with(b"SIP/") {
+        if is_response {
+            if !line[..one].eq_ignore_ascii_case(b"SIP/2.0") {
+                self.note(Malformed::new("start line", Fault::Version));
+            }
+            if line.iter().any(|&b| b < b' ' && b != b'\t') {
+                self.note(wrong);
+            }
             return Ok(());
         }
-        let trimmed = line.trim_ascii_end();
-        let last = memchr::memrchr(b' ', trimmed).ok_or(wrong)?;
-        let version = &trimmed[last + 1..];
-        let sip = version.get(..4).is_some_and(|v| v.eq_ignore_ascii_case(b"SIP/"));
-        if !sip || last <= one {
-            return Err(wrong);
-        }
-        self.word_last = self.start + last as u16 + 1;
-        if !version.eq_ignore_ascii_case(b"SIP/2.0") {
+        let uri_end = (version - 1).max(one + 1);
+        (self.uri, self.uri_end) = (place(one + 1), place(uri_end));
+        let sip = line[version..].get(..7).unwrap_or_default();
+        if !sip.eq_ignore_ascii_case(b"SIP/2.0") {
             self.note(Malformed::new("start line", Fault::Version));
         }
-        let uri = &line[one + 1..last];
+        let uri = &line[one + 1..uri_end];
         let clean = !uri.is_empty() && uri.iter().all(|&b| b.is_ascii_graphic() || b >= 0x80);
-        if !clean || trimmed.len() != line.len() || !is_token(&line[..one]) {
+        if !clean || line.len() != version + 7 || !is_token(&line[..one]) {
             self.note(wrong);
         }
         Ok(())
     }
 
-    fn header(&mut self, bytes: &[u8], start: usize, end: usize, next: usize) {
-        let line = &bytes[start..end];
+    fn header(&mut self, bytes: &[u8], start: usize, found: &Line) {
+        let line = &bytes[start..found.end];
         if line.len() > limits::HEADER_LINE || self.places.len() >= limits::HEADERS {
             return self.note(Malformed::new("header", Fault::TooLarge));
         }
-        let Some(colon) = memchr::memchr(b':', line) else {
-            return self.note(Malformed::grammar("header"));
-        };
+        let name_len = line.iter().position(|&b| !is_token_byte(b)).unwrap_or(line.len());
         // RFC 3261 §25.1 HCOLON: blanks may stand before the colon, nothing else may (A8).
-        let mut name = &line[..colon];
-        while let [head @ .., b' ' | b'\t'] = name {
-            name = head;
+        let mut colon = name_len;
+        while matches!(line.get(colon), Some(b' ' | b'\t')) {
+            colon += 1;
         }
-        if !is_token(name) || name.len() > 255 {
+        if line.get(colon) != Some(&b':') || !(1..=255).contains(&name_len) {
             return self.note(Malformed::grammar("header"));
         }
         let mut value = colon + 1;
@@ -172,31 +201,45 @@ impl Index {
         while value_end > value && is_blank(line[value_end - 1]) {
             value_end -= 1;
         }
-        if has_stray_control(&line[value..value_end]) {
+        if found.has_nul && has_bare_nul(&line[value..value_end]) {
             self.note(Malformed::grammar("header"));
         }
-        let known = Name::from_bytes(name);
-        let first = &mut self.first[known as usize];
+        let name = Name::from_bytes(&line[..name_len]);
+        let first = &mut self.first[name as usize];
         if *first == 0 {
             *first = self.places.len() as u16 + 1;
         }
         self.places.push(Place {
-            name: known,
-            name_len: name.len() as u8,
+            name,
+            name_len: name_len as u8,
             start: start as u16,
             value: (start + value) as u16,
             value_end: (start + value_end) as u16,
-            end: next as u16,
+            end: found.next as u16,
         });
     }
 }
 
-/// Bare CR, bare LF and NUL have no place in a header, but a quoted NUL is legal
-/// (RFC 3261 §25.1 quoted-pair, RFC 4475 §3.1.1.2).
-fn has_stray_control(value: &[u8]) -> bool {
-    if memchr::memchr3(0, b'\r', b'\n', value).is_none() {
-        return false;
+fn starts_with_sip(text: &[u8]) -> bool {
+    text.get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"SIP/"))
+}
+
+/// Where the version begins in a request line, which may be wrong behind it; `None` if there is
+/// none, so that it is the line of another protocol.
+fn version_start(line: &[u8]) -> Option<usize> {
+    let mut end = line.len();
+    while let Some(blank) = memchr::memrchr(b' ', &line[..end]) {
+        if starts_with_sip(&line[blank + 1..]) {
+            return Some(blank + 1);
+        }
+        end = blank;
     }
+    None
+}
+
+/// NUL has no place in a header, but a quoted one is legal (RFC 3261 §25.1 quoted-pair, RFC 4475
+/// §3.1.1.2).
+fn has_bare_nul(value: &[u8]) -> bool {
     let mut quoted = false;
     let mut at = 0;
     while at < value.len() {
@@ -204,9 +247,6 @@ fn has_stray_control(value: &[u8]) -> bool {
             b'\\' if quoted => at += 1,
             b'"' => quoted = !quoted,
             0 => return true,
-            // Folds are CRLF and a blank; the scanner made sure of the blank.
-            b'\r' if value.get(at + 1) == Some(&b'\n') => at += 1,
-            b'\r' | b'\n' => return true,
             _ => {}
         }
         at += 1;
@@ -224,9 +264,21 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 }
 
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    TOKEN[byte as usize]
 }
+
+/// One look-up per byte instead of a chain of comparisons: each header name passes here.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// The number that a run of digits says, however long it is; `None` if it is anything else or
 /// larger than `max`.

@@ -36,9 +36,16 @@ pub enum Direction {
 }
 
 impl<'a> Sdp<'a> {
-    /// Takes a body for a session description; `None` if it does not begin like one.
+    /// Takes a body for a session description; `None` if it does not begin like one, or is
+    /// larger than [`limits::SDP`](crate::limits::SDP).
     pub fn new(body: &'a [u8]) -> Option<Self> {
-        body.starts_with(b"v=0").then_some(Self { text: body })
+        let fits = body.starts_with(b"v=0") && body.len() <= crate::limits::SDP;
+        fits.then_some(Self { text: body })
+    }
+
+    /// Where the session as a whole wants to be sent to, for sections that do not say.
+    pub fn connection(&self) -> Option<IpAddr> {
+        self.section(0).and_then(connection_of)
     }
 
     /// The media sections, in order. What cannot be read of one is left out.

@@ -2,6 +2,7 @@
 
 use crate::error::Malformed;
 use crate::header::params::Params;
+use crate::limits;
 use crate::scan::number;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -187,11 +188,11 @@ impl<'a> Host<'a> {
 
     /// Reads a host without brackets: a name or an IPv4 address.
     fn parse_bare(text: &'a [u8]) -> Option<Self> {
-        let last_label = text.rsplit(|&b| b == b'.').next().unwrap_or_default();
-        if last_label.first().is_some_and(u8::is_ascii_digit)
-            && let Some(v4) = parse_v4(text)
-        {
-            return Some(Self::V4(v4));
+        // F7: a name that ends like a number would be taken for an address by some resolvers.
+        let rooted = text.strip_suffix(b".").unwrap_or(text);
+        let last_label = rooted.rsplit(|&b| b == b'.').next().unwrap_or_default();
+        if looks_like_number(last_label) {
+            return parse_v4(text).map(Self::V4);
         }
         let legal = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
         (!text.is_empty() && text.len() <= 255 && text.iter().all(legal))
@@ -206,6 +207,15 @@ impl<'a> Host<'a> {
             (Self::V6(a), Host::V6(b)) => a == b,
             _ => false,
         }
+    }
+}
+
+/// Decimal, octal, or hexadecimal with `0x`.
+fn looks_like_number(label: &[u8]) -> bool {
+    match label {
+        [] => false,
+        [b'0', b'x' | b'X', hex @ ..] => hex.iter().all(u8::is_ascii_hexdigit),
+        _ => label.iter().all(u8::is_ascii_digit),
     }
 }
 
@@ -300,14 +310,18 @@ fn equal_sip(a: &SipUri<'_>, b: &SipUri<'_>) -> bool {
 /// errata and §19.1.4; `transport` as its examples show).
 fn params_agree(a: &Params<'_>, b: &Params<'_>) -> bool {
     a.iter().all(|(name, value)| match b.get(name) {
-        Some(other) => match (value, other) {
-            (Some(x), Some(y)) => same_text_any_case(x, y),
-            (x, y) => x == y,
-        },
+        Some(other) => same_value(value, other),
         None => ![&b"user"[..], b"ttl", b"method", b"maddr", b"transport"]
             .iter()
             .any(|must| name.eq_ignore_ascii_case(must)),
     })
+}
+
+fn same_value(a: Option<&[u8]>, b: Option<&[u8]>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => same_text_any_case(a, b),
+        (a, b) => a == b,
+    }
 }
 
 /// Header components are never ignored, and their order does not matter.
@@ -316,10 +330,9 @@ fn same_headers(a: &[u8], b: &[u8]) -> bool {
         text.split(|&b| b == b'&').filter(|part| !part.is_empty())
     }
     let has = |list: &[u8], part: &[u8]| parts(list).any(|p| same_text_any_case(p, part));
-    // A few headers at most are compared; a hostile list would cost its square.
     let (many_a, many_b) = (parts(a).count(), parts(b).count());
     many_a == many_b
-        && many_a <= 16
+        && many_a <= limits::URI_HEADERS
         && parts(a).all(|part| has(b, part))
         && parts(b).all(|part| has(a, part))
         || a == b
@@ -332,8 +345,11 @@ fn equal_tel(a: &TelUri<'_>, b: &TelUri<'_>) -> bool {
     //= RFC 3966 4
     // "URI parameters are compared according to the following rules"
     digits(a.number).eq(digits(b.number))
-        && a.params.iter().all(|(name, value)| b.params.get(name) == Some(value))
-        && b.params.iter().all(|(name, value)| a.params.get(name) == Some(value))
+        && a.params.iter().count() == b.params.iter().count()
+        && a.params.iter().all(|(name, value)| match b.params.get(name) {
+            Some(other) => same_value(value, other),
+            None => false,
+        })
 }
 
 #[cfg(test)]

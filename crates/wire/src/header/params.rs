@@ -1,5 +1,6 @@
 //! `;name=value` lists, of headers and of URIs (RFC 3261 §25.1 generic-param, uri-parameter).
 
+use crate::limits;
 use crate::scan::{is_blank, is_token_byte, quoted_end, trim};
 
 /// A list of parameters, checked once and read on demand.
@@ -27,14 +28,27 @@ impl<'a> Params<'a> {
             !text.is_empty()
                 && text.iter().all(|&b| is_token_byte(b) || b >= 0x80 || b"[]/:&$()".contains(&b))
         };
-        let well = |(name, value): (&[u8], Option<&[u8]>)| legal(name) && value.is_none_or(legal);
-        params.iter().all(well).then_some(params)
+        for (at, (name, value)) in params.iter().enumerate() {
+            //= RFC 3261 19.1.1
+            // "any given parameter-name MUST NOT appear more than once"
+            let repeated = || params.iter().take(at).any(|(n, _)| n.eq_ignore_ascii_case(name));
+            let well = legal(name) && value.is_none_or(legal);
+            if !well || at >= limits::URI_PARAMS || repeated() {
+                return None;
+            }
+        }
+        Some(params)
     }
 
     /// The value of a parameter, names in any case: `None` if it is not there, `Some(None)` if
     /// it has no value. Quotes are left on.
     pub fn get(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
         self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Whether a parameter is there more than once.
+    pub(crate) fn repeats(&self, name: &[u8]) -> bool {
+        self.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).nth(1).is_some()
     }
 
     /// All of them, in order.
@@ -51,7 +65,7 @@ impl<'a> Params<'a> {
 fn value_fits(value: Option<&[u8]>) -> bool {
     match value {
         None => true,
-        Some([b'"', rest @ ..]) => rest.last() == Some(&b'"') && !rest.is_empty(),
+        Some(text @ [b'"', ..]) => quoted_end(text, 0) == text.len() - 1,
         Some(value) => {
             let host = |b: u8| is_token_byte(b) || b >= 0x80 || b"[]:/@$&?()=".contains(&b);
             !value.is_empty() && value.iter().all(|&b| host(b))

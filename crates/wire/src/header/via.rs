@@ -63,6 +63,16 @@ impl<'a> Via<'a> {
         let value = self.params.get(b"rport")?;
         Some(value.and_then(|text| number(text, 65_535)).map(|port| port as u16))
     }
+
+    /// The `maddr` parameter.
+    pub fn maddr(&self) -> Option<&'a [u8]> {
+        self.params.get(b"maddr").flatten()
+    }
+
+    /// The `ttl` parameter; one out of range counts as none.
+    pub fn ttl(&self) -> Option<u8> {
+        number(self.params.get(b"ttl").flatten()?, 255).map(|ttl| ttl as u8)
+    }
 }
 
 /// Host and port, blanks allowed around the colon.

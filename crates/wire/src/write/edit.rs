@@ -3,18 +3,23 @@
 use crate::message::{Message, split};
 use crate::name::Name;
 use crate::scan::Place;
-use crate::write::{offset, write_received};
+use crate::write::{decimal, offset, put_header, put_value, write_received};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::ops::Range;
 
-/// Collects changes of one message and then writes it. Changes of the same part must not
-/// overlap; insertions at one place stand in the order they were made.
+/// Collects changes of one message and then writes it. Insertions at one place stand in the order
+/// they were made; setting a part twice leaves the later text; a change inside a part that was
+/// taken away is lost with it. Line ends in a given value become blanks.
 #[derive(Debug)]
 pub struct Editor<'m> {
     message: Message<'m>,
     splices: Vec<Splice>,
     text: Vec<u8>,
+    /// How many values go from the front, and whether the last Route goes.
+    vias_off: usize,
+    routes_off: usize,
+    last_route_off: bool,
 }
 
 /// Replace these bytes of the message by that part of `text`.
@@ -22,23 +27,32 @@ pub struct Editor<'m> {
 struct Splice {
     old: Range<usize>,
     new: Range<usize>,
+    /// The header that this sets, so that setting it again finds it.
+    set: Option<Name>,
 }
 
 impl<'m> Editor<'m> {
     /// Nothing changed yet.
     pub fn new(message: &Message<'m>) -> Self {
-        Self { message: *message, splices: Vec::with_capacity(12), text: Vec::with_capacity(640) }
+        Self {
+            message: *message,
+            splices: Vec::with_capacity(16),
+            text: Vec::with_capacity(640),
+            vias_off: 0,
+            routes_off: 0,
+            last_route_off: false,
+        }
     }
 
     /// Puts a Via on top.
     pub fn push_via(&mut self, value: &[u8]) {
-        let at = self.top_of(Name::Via).unwrap_or(self.after_start_line());
-        self.insert(at, &[b"Via: ", value, b"\r\n"]);
+        let at = self.top_of(Name::Via).unwrap_or_else(|| self.after_start_line());
+        self.insert(at, "Via", value);
     }
 
-    /// Takes the topmost Via value off.
+    /// Takes the topmost Via value off that is still there.
     pub fn pop_via(&mut self) {
-        self.pop(Name::Via, 1);
+        self.vias_off += 1;
     }
 
     /// Notes in the topmost Via where the request came from: `received` where sent-by says
@@ -48,129 +62,146 @@ impl<'m> Editor<'m> {
         let start = offset(&self.message, value);
         let from = self.text.len();
         write_received(value, source, &mut self.text);
-        let new = from..self.text.len();
-        self.splices.push(Splice { old: start..start + value.len(), new });
+        self.splice(start..start + value.len(), from);
     }
 
-    /// Replaces the Request-URI.
+    /// Replaces the Request-URI; a response has none.
     pub fn set_request_uri(&mut self, uri: &[u8]) {
-        let old = self.message.request_uri_range();
-        self.splices.retain(|splice| splice.old != old);
-        self.replace(old, &[uri]);
+        if !self.message.is_request() {
+            return;
+        }
+        self.replace(self.message.request_uri_range(), uri);
     }
 
     /// Sets Max-Forwards.
     pub fn set_max_forwards(&mut self, hops: u8) {
-        let mut digits = [0; 3];
-        let mut len = 0;
-        for divisor in [100, 10, 1] {
-            if hops >= divisor || divisor == 1 {
-                digits[len] = b'0' + hops / divisor % 10;
-                len += 1;
-            }
-        }
-        self.set(Name::MaxForwards, &digits[..len]);
+        let mut digits = [0; 5];
+        self.set(Name::MaxForwards, decimal(hops.into(), &mut digits));
     }
 
-    /// Takes the first `n` Route values off.
+    /// Takes the first `n` Route values of the received message off; a later call may take more.
     pub fn pop_routes(&mut self, n: usize) {
-        self.pop(Name::Route, n);
+        self.routes_off = self.routes_off.max(n);
     }
 
-    /// Takes the last Route value off, which must not be among those popped.
+    /// Takes the last Route value of the received message off.
     pub fn pop_last_route(&mut self) {
-        let Some(place) = self.message.places(Name::Route).last() else { return };
-        let value = &self.message.raw()[place.value.into()..place.value_end.into()];
-        let last = split(value).last().map_or(0, |last| offset(&self.message, last));
-        let old = if last <= usize::from(place.value) {
-            place.start.into()..place.end.into()
-        } else {
-            let before = &self.message.raw()[..last];
-            let comma = memchr::memrchr(b',', before).unwrap_or(last);
-            comma..place.value_end.into()
-        };
-        self.replace(old, &[]);
+        self.last_route_off = true;
     }
 
     /// Puts a Route on top.
     pub fn push_route(&mut self, value: &[u8]) {
-        let at = self.top_of(Name::Route).unwrap_or(self.after_vias());
-        self.insert(at, &[b"Route: ", value, b"\r\n"]);
+        let at = self.top_of(Name::Route).unwrap_or_else(|| self.after_vias());
+        self.insert(at, "Route", value);
     }
 
     /// Puts a Route behind all others.
     pub fn append_route(&mut self, value: &[u8]) {
         let last = self.message.places(Name::Route).last().map(|place| place.end.into());
-        self.insert(last.unwrap_or(self.after_vias()), &[b"Route: ", value, b"\r\n"]);
+        self.insert(last.unwrap_or_else(|| self.after_vias()), "Route", value);
     }
 
     /// Puts a Record-Route (or several, separated by commas) on top.
     pub fn push_record_route(&mut self, value: &[u8]) {
-        let at = self.top_of(Name::RecordRoute).unwrap_or(self.after_vias());
-        self.insert(at, &[b"Record-Route: ", value, b"\r\n"]);
+        let at = self.top_of(Name::RecordRoute).unwrap_or_else(|| self.after_vias());
+        self.insert(at, "Record-Route", value);
     }
 
     /// Sets a header: replaces the first of this name and removes the others, or appends it.
     pub fn set(&mut self, name: Name, value: &[u8]) {
+        assert!(name != Name::Other, "a header without a name cannot be set");
+        self.splices.retain(|splice| splice.set != Some(name));
         let mut places = self.message.places(name);
         match places.next() {
-            Some(first) => {
-                self.replace(first.value.into()..first.value_end.into(), &[value]);
-                for place in places {
-                    self.replace(place.start.into()..place.end.into(), &[]);
-                }
-            }
+            Some(first) => self.replace(first.value.into()..first.value_end.into(), value),
             None => self.append(name.as_str(), value),
+        }
+        if let Some(added) = self.splices.last_mut() {
+            added.set = Some(name);
+        }
+        places.for_each(|place| self.replace(line(place), b""));
+    }
+
+    /// Adds a Content-Length if there is none, as a stream needs it.
+    //= RFC 3261 16.6
+    // "If the request will be sent to the next hop using a stream-based transport"
+    pub fn complete_content_length(&mut self) {
+        if self.message.header(Name::ContentLength).is_none() {
+            let mut digits = [0; 5];
+            let length = decimal(self.message.body().len(), &mut digits);
+            self.set(Name::ContentLength, length);
         }
     }
 
     /// Removes all headers of this name.
     pub fn remove(&mut self, name: Name) {
         for place in self.message.places(name) {
-            self.replace(place.start.into()..place.end.into(), &[]);
+            self.replace(line(place), b"");
         }
     }
 
     /// Removes one header line of this name, counted from 0.
     pub fn remove_nth(&mut self, name: Name, nth: usize) {
         if let Some(place) = self.message.places(name).nth(nth) {
-            self.replace(place.start.into()..place.end.into(), &[]);
+            self.replace(line(place), b"");
         }
     }
 
     /// Adds a header at the end.
     pub fn append(&mut self, name: &str, value: &[u8]) {
-        let at = usize::from(self.message.index().body) - 2;
-        self.insert(at, &[name.as_bytes(), b": ", value, b"\r\n"]);
+        self.insert(self.message.index().head_end.into(), name, value);
     }
 
     /// Writes the changed message behind what is in `out`; tells where it stands there.
     pub fn finish(mut self, out: &mut Vec<u8>) -> Range<usize> {
-        // A stable sort keeps insertions at one place in their order.
-        self.splices.sort_by_key(|splice| (splice.old.start, splice.old.end));
+        self.take_off(Name::Via, self.vias_off, false);
+        self.take_off(Name::Route, self.routes_off, self.last_route_off);
+        // A stable sort keeps insertions at one place in their order. What takes more away comes
+        // before what changes a part of it.
+        self.splices.sort_by_key(|Splice { old, .. }| {
+            (old.start, if old.is_empty() { 0 } else { usize::MAX - old.end })
+        });
         let raw = self.message.raw();
         let index = self.message.index();
         let start = out.len();
-        out.reserve(raw.len() + self.text.len());
+        out.reserve(raw.len() + self.text.len() + 2);
         let mut at = usize::from(index.start);
-        for Splice { old, new } in &self.splices {
-            assert!(old.start >= at, "changes of a message do not overlap");
-            out.extend_from_slice(&raw[at..old.start]);
-            out.extend_from_slice(&self.text[new.clone()]);
-            at = old.end;
+        // Of changes of the very same part the last one counts.
+        let same = |a: &Splice, b: &Splice| a.old == b.old && !a.old.is_empty();
+        for (nth, splice) in self.splices.iter().enumerate() {
+            let overruled = self.splices.get(nth + 1).is_some_and(|next| same(splice, next));
+            if overruled || splice.old.start < at {
+                continue;
+            }
+            out.extend_from_slice(&raw[at..splice.old.start]);
+            out.extend_from_slice(&self.text[splice.new.clone()]);
+            at = splice.old.end;
         }
         out.extend_from_slice(&raw[at..usize::from(index.body_end)]);
+        if !index.has_empty_line {
+            out.extend_from_slice(b"\r\n");
+        }
         start..out.len()
     }
 
-    fn replace(&mut self, old: Range<usize>, parts: &[&[u8]]) {
-        let from = self.text.len();
-        parts.iter().for_each(|part| self.text.extend_from_slice(part));
-        self.splices.push(Splice { old, new: from..self.text.len() });
+    /// Notes that `old` gives way to what was written to `text` since it was `from` long.
+    fn splice(&mut self, old: Range<usize>, from: usize) {
+        self.splices.push(Splice { old, new: from..self.text.len(), set: None });
     }
 
-    fn insert(&mut self, at: usize, parts: &[&[u8]]) {
-        self.replace(at..at, parts);
+    fn replace(&mut self, old: Range<usize>, new: &[u8]) {
+        if old.is_empty() && new.is_empty() {
+            return;
+        }
+        let from = self.text.len();
+        put_value(new, &mut self.text);
+        self.splice(old, from);
+    }
+
+    fn insert(&mut self, at: usize, name: &str, value: &[u8]) {
+        let from = self.text.len();
+        put_header(name.as_bytes(), value, &mut self.text);
+        self.splice(at..at, from);
     }
 
     fn top_of(&self, name: Name) -> Option<usize> {
@@ -179,29 +210,42 @@ impl<'m> Editor<'m> {
 
     fn after_start_line(&self) -> usize {
         let first = self.message.index().places.first();
-        first.map_or(usize::from(self.message.index().body) - 2, |place| place.start.into())
+        first.map_or_else(|| self.message.index().head_end.into(), |place| place.start.into())
     }
 
     fn after_vias(&self) -> usize {
         let last = self.message.places(Name::Via).last();
-        last.map_or(self.after_start_line(), |place| place.end.into())
+        last.map_or_else(|| self.after_start_line(), |place| place.end.into())
     }
 
-    /// Takes the first `n` values of a header off, whole lines where nothing is left of them.
-    fn pop(&mut self, name: Name, mut n: usize) {
+    /// Takes the first `front` values of a header off, and the last one if `back` says so: whole
+    /// lines where nothing is left of them.
+    fn take_off(&mut self, name: Name, front: usize, back: bool) {
         let message = self.message;
+        let keep =
+            front..if back { message.values(name).count().saturating_sub(1) } else { usize::MAX };
+        let mut before = 0;
         for place in message.places(name) {
-            if n == 0 {
+            if before >= front && !back {
                 return;
             }
-            let value = &message.raw()[place.value.into()..place.value_end.into()];
-            let count = split(value).count();
-            let old = match split(value).nth(n) {
-                Some(stays) => usize::from(place.value)..offset(&message, stays),
-                None => line(place),
-            };
-            self.replace(old, &[]);
-            n = n.saturating_sub(count);
+            let value = usize::from(place.value)..usize::from(place.value_end);
+            let mut kept: Option<Range<usize>> = None;
+            for element in split(&message.raw()[value.clone()]) {
+                if keep.contains(&before) {
+                    let start = offset(&message, element);
+                    let first = kept.map_or(start, |kept| kept.start);
+                    kept = Some(first..start + element.len());
+                }
+                before += 1;
+            }
+            match kept {
+                None => self.replace(line(place), b""),
+                Some(kept) => {
+                    self.replace(value.start..kept.start, b"");
+                    self.replace(kept.end..value.end, b"");
+                }
+            }
         }
     }
 }

@@ -19,12 +19,11 @@ fn offset(message: &Message<'_>, part: &[u8]) -> usize {
 fn write_received(value: &[u8], source: SocketAddr, out: &mut Vec<u8>) {
     use core::fmt::Write;
     let Ok(via) = crate::header::via::Via::parse(value) else {
-        out.extend_from_slice(value);
-        return;
+        return put_value(value, out);
     };
     let params = via.params.as_bytes();
     let head = value.len() - params.len();
-    out.extend_from_slice(crate::scan::trim(&value[..head]));
+    put_value(crate::scan::trim(&value[..head]), out);
     let mut asks_rport = false;
     let mut rest = params;
     let mut iter = via.params.iter();
@@ -35,7 +34,7 @@ fn write_received(value: &[u8], source: SocketAddr, out: &mut Vec<u8>) {
         if name.eq_ignore_ascii_case(b"rport") {
             asks_rport = true;
         } else if !name.eq_ignore_ascii_case(b"received") {
-            out.extend_from_slice(segment);
+            put_value(segment, out);
         }
     }
     let ip = source.ip().to_canonical();
@@ -56,6 +55,39 @@ fn write_received(value: &[u8], source: SocketAddr, out: &mut Vec<u8>) {
         // "it MUST set the value of the parameter to the source port"
         let _ = write!(text, ";rport={}", source.port());
     }
+}
+
+/// Appends a header value on one line: a fold becomes a blank, and so does any other line end,
+/// so that no value ends its header, whoever it came from (A9, A11).
+fn put_value(mut value: &[u8], out: &mut Vec<u8>) {
+    while let Some(end) = memchr::memchr2(b'\r', b'\n', value) {
+        out.extend_from_slice(&value[..end]);
+        out.push(b' ');
+        let blanks = value[end..].iter().take_while(|&&b| crate::scan::is_blank(b)).count();
+        value = &value[end + blanks..];
+    }
+    out.extend_from_slice(value);
+}
+
+/// A number below 100,000 in decimal.
+fn decimal(mut number: usize, digits: &mut [u8; 5]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 || at == 0 {
+            return &digits[at..];
+        }
+    }
+}
+
+/// Appends one header line.
+fn put_header(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    put_value(value, out);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Lets `write!` append to bytes.

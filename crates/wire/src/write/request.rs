@@ -2,8 +2,8 @@
 
 use crate::message::Message;
 use crate::name::Name;
-use crate::write::Text;
 use crate::write::response::write_body;
+use crate::write::{Text, put_header};
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::ops::Range;
@@ -25,11 +25,9 @@ impl<'o> RequestWriter<'o> {
         Self { out, start }
     }
 
-    /// Adds a header. `value` must hold no line ends.
+    /// Adds a header. Line ends in `value` become blanks.
     pub fn header(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-            self.out.extend_from_slice(part);
-        }
+        put_header(name.as_bytes(), value, self.out);
         self
     }
 

@@ -3,7 +3,7 @@
 use crate::header::address::NameAddr;
 use crate::message::Message;
 use crate::name::Name;
-use crate::write::{Text, write_received};
+use crate::write::{Text, put_header, put_value, write_received};
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::SocketAddr;
@@ -38,18 +38,18 @@ impl<'o> ResponseWriter<'o> {
             if core::mem::take(&mut top) {
                 let first = crate::message::split(value).next().unwrap_or_default();
                 write_received(first, source, writer.out);
-                writer.out.extend_from_slice(&value[first.len()..]);
+                put_value(&value[first.len()..], writer.out);
             } else {
-                writer.out.extend_from_slice(value);
+                put_value(value, writer.out);
             }
             writer.out.extend_from_slice(b"\r\n");
         }
         if let Some(from) = request.header(Name::From) {
-            writer.line(b"From", from);
+            writer.header("From", from);
         }
         if let Some(to) = request.header(Name::To) {
             writer.out.extend_from_slice(b"To: ");
-            writer.out.extend_from_slice(to);
+            put_value(to, writer.out);
             let has_tag = NameAddr::parse(to).map_or(true, |to| to.tag().is_some());
             //= RFC 3261 8.2.6.2
             // "the UAS MUST add a tag to the To header field in the response"
@@ -61,26 +61,19 @@ impl<'o> ResponseWriter<'o> {
         }
         for (name, header) in [("Call-ID", Name::CallId), ("CSeq", Name::CSeq)] {
             if let Some(value) = request.header(header) {
-                writer.line(name.as_bytes(), value);
+                writer.header(name, value);
             }
         }
         writer
     }
 
-    fn line(&mut self, name: &[u8], value: &[u8]) {
-        for part in [name, b": ", value, b"\r\n"] {
-            self.out.extend_from_slice(part);
-        }
-    }
-
-    /// Adds a header. `value` must hold no line ends.
+    /// Adds a header. Line ends in `value` become blanks.
     pub fn header(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        debug_assert!(!value.iter().any(|b| matches!(b, b'\r' | b'\n')), "no line end in a header");
-        self.line(name.as_bytes(), value);
+        put_header(name.as_bytes(), value, self.out);
         self
     }
 
-    /// Adds a header whose value is written piece by piece.
+    /// Adds a header whose value is written piece by piece, without line ends.
     pub fn header_with(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b": ");
@@ -92,7 +85,7 @@ impl<'o> ResponseWriter<'o> {
     /// Copies the Record-Route headers of the request (RFC 3261 §12.1.1).
     pub fn record_routes(&mut self, request: &Message<'_>) -> &mut Self {
         for value in request.all(Name::RecordRoute) {
-            self.line(b"Record-Route", value);
+            self.header("Record-Route", value);
         }
         self
     }
