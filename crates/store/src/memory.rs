@@ -1,26 +1,35 @@
-//! A store in memory, for tests and for those who want nothing kept. It can be told to fail.
+//! A store in memory, for tests, the simulator, and those who want nothing kept. It can be told
+//! to fail and to be slow.
 
-use crate::{Store, StoreError};
+use crate::limits::{SWEEP_GRACE_S, SWEEP_ROWS};
+use crate::{Store, StoreError, moment};
 use ringway_core::account::Account;
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::binding::Binding;
 use ringway_core::boundary::{CommitToken, Write};
+use ringway_core::flow::ConnectionId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-/// The store; clones share their facts, as two processes would share a disk.
+/// The store. Clones share their facts, as processes share a disk: keep one to open "the same
+/// data" again after a restart, or to steer the failures of the one that was given away.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     facts: Arc<Mutex<Facts>>,
 }
 
+type Contacts = BTreeMap<Box<[u8]>, Binding>;
+
 #[derive(Debug, Default)]
 struct Facts {
     accounts: BTreeMap<AddressOfRecord, Account>,
-    bindings: BTreeMap<(AddressOfRecord, Box<[u8]>), Binding>,
+    bindings: BTreeMap<AddressOfRecord, Contacts>,
     secret: Option<[u8; 32]>,
     commits: u64,
-    fails: bool,
+    is_failing: bool,
+    delay: Duration,
 }
 
 impl Memory {
@@ -29,38 +38,62 @@ impl Memory {
         Self::default()
     }
 
-    /// From now on every write fails, or none.
+    /// From now on every write fails as on a full disk, or none.
     pub fn set_failing(&self, fails: bool) {
-        self.facts().fails = fails;
+        self.facts().is_failing = fails;
+    }
+
+    /// From now on each write takes at least so long, as a slow disk would.
+    pub fn set_delay(&self, delay: Duration) {
+        self.facts().delay = delay;
+    }
+
+    /// How many commits there were.
+    pub fn commits(&self) -> u64 {
+        self.facts().commits
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {
+        // No code below leaves the facts half changed, whatever panicked elsewhere.
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Facts {
+    fn apply(&mut self, write: &Write) {
+        match write {
+            Write::PutBinding(aor, binding) => {
+                let contacts = self.bindings.entry(aor.clone()).or_default();
+                contacts.insert(binding.contact.clone(), binding.clone());
+            }
+            Write::DropBinding(aor, contact) => {
+                if let Some(contacts) = self.bindings.get_mut(aor) {
+                    contacts.remove(contact);
+                }
+            }
+            Write::PutAccount(account) => {
+                self.accounts.insert(account.aor.clone(), account.clone());
+            }
+            Write::DropAccount(aor) => {
+                self.accounts.remove(aor);
+                self.bindings.remove(aor);
+            }
+        }
     }
 }
 
 impl Store for Memory {
     fn write(&mut self, batch: &[Write]) -> Result<CommitToken, StoreError> {
+        let delay = self.facts().delay;
+        if !delay.is_zero() {
+            thread::sleep(delay);
+        }
         let mut facts = self.facts();
-        if facts.fails {
-            return Err(StoreError::Other("told to fail".into()));
+        if facts.is_failing {
+            return Err(StoreError::DiskFull { path: "memory".into() });
         }
         for write in batch {
-            match write.clone() {
-                Write::PutBinding(aor, binding) => {
-                    facts.bindings.insert((aor, binding.contact.clone()), binding);
-                }
-                Write::DropBinding(aor, contact) => {
-                    facts.bindings.remove(&(aor, contact));
-                }
-                Write::PutAccount(account) => {
-                    facts.accounts.insert(account.aor.clone(), account);
-                }
-                Write::DropAccount(aor) => {
-                    facts.accounts.remove(&aor);
-                    facts.bindings.retain(|(owner, _), _| *owner != aor);
-                }
-            }
+            facts.apply(write);
         }
         facts.commits += 1;
         Ok(CommitToken::committed(facts.commits))
@@ -76,30 +109,51 @@ impl Store for Memory {
         now_s: u64,
         each: &mut dyn FnMut(AddressOfRecord, Binding),
     ) -> Result<(), StoreError> {
-        let facts = self.facts();
-        let alive = facts.bindings.iter().filter(|(_, b)| b.expires.as_secs() > now_s);
-        alive.for_each(|((aor, _), binding)| each(aor.clone(), binding.clone()));
-        Ok(())
-    }
-
-    fn purge(&mut self, now_s: u64) -> Result<(), StoreError> {
-        self.facts().bindings.retain(|_, binding| binding.expires.as_secs() > now_s);
+        let now = moment(now_s);
+        for (aor, contacts) in &self.facts().bindings {
+            for binding in contacts.values().filter(|binding| binding.expires > now) {
+                let mut binding = binding.clone();
+                binding.flow.connection = ConnectionId::NONE;
+                each(aor.clone(), binding);
+            }
+        }
         Ok(())
     }
 
     fn secret(&mut self) -> Result<[u8; 32], StoreError> {
         let mut facts = self.facts();
-        if let Some(secret) = facts.secret {
-            return Ok(secret);
-        }
-        let secret = new_secret()?;
+        let secret = match facts.secret {
+            Some(secret) => secret,
+            None => new_secret()?,
+        };
         facts.secret = Some(secret);
         Ok(secret)
     }
+
+    fn sweep(&mut self, now_s: u64) -> Result<usize, StoreError> {
+        let limit = moment(now_s.saturating_sub(SWEEP_GRACE_S));
+        let mut swept = 0;
+        self.facts().bindings.retain(|_, contacts| {
+            contacts.retain(|_, binding| {
+                let goes = swept < SWEEP_ROWS && binding.expires <= limit;
+                swept += usize::from(goes);
+                !goes
+            });
+            !contacts.is_empty()
+        });
+        Ok(swept)
+    }
+
+    fn check(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
+/// A new secret from the system's source of randomness.
 pub(crate) fn new_secret() -> Result<[u8; 32], StoreError> {
     let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| StoreError::Other(error.to_string()))?;
-    Ok(secret)
+    match getrandom::fill(&mut secret) {
+        Ok(()) => Ok(secret),
+        Err(error) => Err(StoreError::Io { path: "/dev/urandom".into(), cause: error.to_string() }),
+    }
 }

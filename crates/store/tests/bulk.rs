@@ -1,0 +1,111 @@
+//! Enough of it per second, on whatever machine runs this.
+
+mod samples;
+
+use ringway_core::binding::Binding;
+use ringway_core::boundary::Write;
+use ringway_store::{Counts, GroupCommit, Sqlite, Store};
+use samples::{account, binding, listeners, name};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// One at a time: they measure.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const USERS: u32 = 30_000;
+
+fn open(folder: &Path) -> Sqlite {
+    Sqlite::open(folder, listeners()).expect("it opens")
+}
+
+/// What a REGISTER of this user writes. Users come in no order of their names.
+fn registration(n: u32, cseq: u32) -> Vec<Write> {
+    let user = 1_000_000 + (u64::from(n) * 7_919 % u64::from(USERS));
+    let contact = format!("sip:{user}@192.0.2.{}:{}", user % 250, 1_024 + user % 60_000);
+    let phone = Binding {
+        cseq,
+        call_id: format!("{cseq:08x}-{user:016x}@192.0.2.1").into_bytes().into(),
+        ..binding(contact, 4_000_000_000)
+    };
+    vec![Write::PutBinding(name(user.to_string()), phone)]
+}
+
+/// Registers everybody once; gives the rate per second.
+fn register_all(folder: &Path, cseq: u32) -> (f64, Counts) {
+    let done = |results: Vec<(_, Result<_, _>)>| {
+        for (_, result) in results {
+            result.expect("it is kept");
+        }
+    };
+    let group = GroupCommit::start(Box::new(open(folder)), || 0, done).expect("a thread");
+    let requests: Vec<_> = (0..USERS).map(|n| registration(n, cseq)).collect();
+    let started = Instant::now();
+    for (n, mut writes) in requests.into_iter().enumerate() {
+        while group.submit((0, n as u64), std::mem::take(&mut writes)).is_err() {
+            std::thread::yield_now();
+        }
+    }
+    group.close().expect("the store");
+    (f64::from(USERS) / started.elapsed().as_secs_f64(), group.counts())
+}
+
+#[test]
+fn ten_thousand_durable_registrations_a_second() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    for (cseq, what) in [(1, "first registrations"), (2, "refreshes"), (3, "refreshes")] {
+        let (rate, counts) = register_all(folder.path(), cseq);
+        println!("{rate:.0} durable {what} a second, in {} commits", counts.commits);
+        assert_eq!((counts.writes, counts.failed, counts.panics), (USERS.into(), 0, 0));
+        assert!(rate >= 10_000.0, "only {rate:.0} durable {what} a second");
+    }
+    let all = samples::bindings(&mut open(folder.path()), 0);
+    assert_eq!(all.len(), USERS as usize);
+    assert!(all.values().all(|binding| binding.cseq == 3));
+}
+
+#[test]
+fn a_hundred_thousand_accounts_are_imported_in_seconds() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path());
+    let all: Vec<_> =
+        (0..100_000).map(|n| Write::PutAccount(account(format!("user{n}")))).collect();
+    let started = Instant::now();
+    for batch in all.chunks(10_000) {
+        store.write(batch).expect("it is kept");
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    println!("100,000 accounts in {seconds:.2} s");
+    assert!(seconds < 10.0, "{seconds:.2} s");
+    let mut count = 0;
+    store.accounts(&mut |_| count += 1).expect("they can be read");
+    assert_eq!(count, 100_000);
+}
+
+#[test]
+fn bindings_are_read_quickly_at_the_start() {
+    const COUNT: u32 = 200_000;
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path());
+    let all: Vec<_> = (0..COUNT)
+        .map(|n| Write::PutBinding(name(format!("user{n}")), binding(format!("sip:{n}"), 1_000)))
+        .collect();
+    for batch in all.chunks(20_000) {
+        store.write(batch).expect("it is kept");
+    }
+    drop(store);
+    let started = Instant::now();
+    let mut count = 0;
+    open(folder.path()).bindings(0, &mut |_, _| count += 1).expect("they can be read");
+    let rate = f64::from(count) / started.elapsed().as_secs_f64();
+    println!("{rate:.0} bindings read a second, opening included");
+    assert_eq!(count, COUNT);
+    assert!(rate > 100_000.0, "only {rate:.0} a second");
+}
