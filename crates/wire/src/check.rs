@@ -115,7 +115,11 @@ fn address(address: NameAddr<'_>, what: &'static str) -> Result<(), Malformed> {
     if address.params.repeats(b"tag") {
         return Err(Malformed::new(what, Fault::Repeated));
     }
-    Ok(())
+    // RFC 3261 §25.1 tag-param: a tag has a value.
+    match address.params.get(b"tag") {
+        Some(None) => Err(Malformed::grammar(what)),
+        _ => Ok(()),
+    }
 }
 
 fn routes(

@@ -168,3 +168,39 @@ fn streams_cut_anywhere_give_the_same_messages() {
         }
     }
 }
+
+/// What is read of each message that passes the check: one line per message, as `values.tsv`
+/// has it.
+fn summary(name: &str, message: Message<'_>) -> String {
+    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or(b"-")).into_owned();
+    let via = message.top_via().expect("a Via");
+    let hops = message.max_forwards().map_or("-".to_owned(), |hops| hops.to_string());
+    [
+        name.to_owned(),
+        text(Some(message.method().as_bytes())),
+        message.status().to_string(),
+        message.cseq().expect("CSeq").number.to_string(),
+        text(message.from().expect("From").tag()),
+        text(message.to().expect("To").tag()),
+        text(via.branch()),
+        message.vias().count().to_string(),
+        message.contacts().count().to_string(),
+        message.body().len().to_string(),
+        hops,
+    ]
+    .join("\t")
+}
+
+#[test]
+fn the_usual_fields_of_all_messages_are_read_right() {
+    let table = fs::read_to_string(folder().join("values.tsv")).expect("the table");
+    let mut rows = table.lines().filter(|line| !line.starts_with('#'));
+    for (name, _, bytes) in messages() {
+        let mut index = Index::new();
+        let message = parse(&bytes, &mut index, Framing::Datagram).expect(&name);
+        if message.check().is_ok() {
+            assert_eq!(summary(&name, message), rows.next().unwrap_or("no row"), "{name}");
+        }
+    }
+    assert_eq!(rows.next(), None, "a row without a message that passes");
+}

@@ -253,3 +253,6 @@ impl<'m> Editor<'m> {
 fn line(place: &Place) -> Range<usize> {
     place.start.into()..place.end.into()
 }
+
+#[cfg(test)]
+mod tests;

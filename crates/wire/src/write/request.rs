@@ -73,3 +73,62 @@ fn hop_request(
     request.header("Max-Forwards", b"70");
     request.finish(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Framing, Index, parse};
+    use alloc::string::String;
+
+    const INVITE: &[u8] = b"INVITE sip:b@h SIP/2.0\r\n\
+        v: SIP/2.0/UDP us;branch=z9hG4bKx;rport, SIP/2.0/UDP them\r\nRoute: <sip:p;lr>,\r\n <sip:q>\r\n\
+        f: <sip:a@h>;tag=1\r\nt: <sip:b@h>\r\ni: c\r\nCSeq: 0007\r\n INVITE\r\nContact: <sip:a@i>\r\n\
+        Proxy-Authorization: Digest x\r\nRoute: <sip:r>\r\nl: 2\r\n\r\nab";
+
+    fn hop(write: impl FnOnce(&mut Vec<u8>, &Message<'_>) -> Range<usize>) -> String {
+        let mut index = Index::new();
+        let invite = parse(INVITE, &mut index, Framing::Datagram).expect("an INVITE");
+        invite.check().expect("a good one");
+        let mut out = b"before".to_vec();
+        let range = write(&mut out, &invite);
+        let mut index = Index::new();
+        let written = parse(&out[range.clone()], &mut index, Framing::Stream).expect("a request");
+        written.check().expect("a good one");
+        String::from_utf8_lossy(&out[range]).replace("\r\n", "|")
+    }
+
+    #[test]
+    //= RFC 3261 17.1.1.3 type=test
+    fn an_ack_has_the_to_of_the_response() {
+        let response = b"SIP/2.0 486 Busy\r\nv: SIP/2.0/UDP us\r\nt: <sip:b@h>;tag=9\r\n\r\n";
+        let ack = hop(|out, invite| {
+            let mut index = Index::new();
+            let response = parse(response, &mut index, Framing::Datagram).expect("a response");
+            write_ack(out, invite, &response)
+        });
+        assert_eq!(
+            ack,
+            "ACK sip:b@h SIP/2.0|Via: SIP/2.0/UDP us;branch=z9hG4bKx;rport|\
+             Route: <sip:p;lr>, <sip:q>|Route: <sip:r>|From: <sip:a@h>;tag=1|\
+             To: <sip:b@h>;tag=9|Call-ID: c|CSeq: 7 ACK|Max-Forwards: 70|Content-Length: 0||"
+        );
+    }
+
+    #[test]
+    //= RFC 3261 9.1 type=test
+    fn a_cancel_is_the_invite_but_for_its_method() {
+        assert_eq!(
+            hop(write_cancel),
+            "CANCEL sip:b@h SIP/2.0|Via: SIP/2.0/UDP us;branch=z9hG4bKx;rport|\
+             Route: <sip:p;lr>, <sip:q>|Route: <sip:r>|From: <sip:a@h>;tag=1|\
+             To: <sip:b@h>|Call-ID: c|CSeq: 7 CANCEL|Max-Forwards: 70|Content-Length: 0||"
+        );
+    }
+
+    #[test]
+    fn a11_no_value_ends_its_header() {
+        let mut out = Vec::new();
+        RequestWriter::new(&mut out, b"A", b"sip:b").header("X", b"a\r\n\r\nB: c\n").finish(None);
+        assert_eq!(out, b"A sip:b SIP/2.0\r\nX: a B: c \r\nContent-Length: 0\r\n\r\n");
+    }
+}

@@ -50,7 +50,7 @@ impl<'o> ResponseWriter<'o> {
         if let Some(to) = request.header(Name::To) {
             writer.out.extend_from_slice(b"To: ");
             put_value(to, writer.out);
-            let has_tag = NameAddr::parse(to).map_or(true, |to| to.tag().is_some());
+            let has_tag = NameAddr::parse(to).map_or(true, |to| to.params.get(b"tag").is_some());
             //= RFC 3261 8.2.6.2
             // "the UAS MUST add a tag to the To header field in the response"
             if let Some(tag) = to_tag.filter(|_| status != 100 && !has_tag) {
@@ -105,4 +105,84 @@ pub(crate) fn write_body(out: &mut Vec<u8>, body: Option<(&str, &[u8])>) {
     let body = body.map_or(&b""[..], |(_, body)| body);
     let _ = write!(Text(out), "Content-Length: {}\r\n\r\n", body.len());
     out.extend_from_slice(body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Framing, Index, parse};
+    use alloc::string::String;
+
+    /// The answer to a request in which `|` is a line end.
+    fn answer(text: &str, status: u16, source: &str) -> String {
+        let bytes = text.replace('|', "\r\n").into_bytes();
+        let mut index = Index::new();
+        let request = parse(&bytes, &mut index, Framing::Datagram).expect("a request");
+        let mut out = Vec::new();
+        let source = source.parse().expect("an address");
+        let range = ResponseWriter::new(&mut out, &request, (status, "R"), Some(b"t"), source)
+            .header("Allow", b"A")
+            .header_with("X", |value| value.extend_from_slice(b"y"))
+            .record_routes(&request)
+            .finish(None);
+        assert_eq!(range, 0..out.len());
+        let text = String::from_utf8_lossy(&out).replace("\r\n", "|");
+        assert!(!text.contains(['\r', '\n']), "{text}");
+        text
+    }
+
+    const TAIL: &str = "Allow: A|X: y|Content-Length: 0||";
+
+    #[test]
+    //= RFC 3261 8.2.6.2 type=test
+    //= RFC 3581 4 type=test
+    fn what_a_response_copies() {
+        let request = "A sip:b SIP/2.0|f: <sip:a>;tag=1|v: SIP/2.0/UDP h;rport, SIP/2.0/TCP i|\
+                       t: <sip:b>|Subject: x|i: c|CSeq: 1 A|v: SIP/2.0/UDP j|\
+                       Record-Route: <sip:p;lr>,| <sip:q;lr>||body";
+        let vias = "Via: SIP/2.0/UDP h;received=192.0.2.1;rport=9, SIP/2.0/TCP i|\
+                    Via: SIP/2.0/UDP j|";
+        for (status, to) in [(200, "<sip:b>;tag=t"), (100, "<sip:b>")] {
+            assert_eq!(
+                answer(request, status, "192.0.2.1:9"),
+                alloc::format!(
+                    "SIP/2.0 {status} R|{vias}From: <sip:a>;tag=1|To: {to}|Call-ID: c|CSeq: 1 A|\
+                     Allow: A|X: y|Record-Route: <sip:p;lr>, <sip:q;lr>|Content-Length: 0||"
+                )
+            );
+        }
+        let tagged = answer("A b SIP/2.0|To: <sip:b>;tag=own||", 200, "192.0.2.1:9");
+        assert_eq!(tagged, alloc::format!("SIP/2.0 200 R|To: <sip:b>;tag=own|{TAIL}"));
+    }
+
+    #[test]
+    //= RFC 4475 3.3.1 type=test
+    fn what_is_broken_or_missing_is_answered_too() {
+        for (text, copied) in [
+            ("A b SIP/2.0||", ""),
+            // Nobody can add a tag behind an open quote.
+            ("A b SIP/2.0|To: \"x <sip:b>||", "To: \"x <sip:b>|"),
+            ("A b SIP/2.0|v: ,;|CSeq: x||", "Via: ,;|CSeq: x|"),
+            ("A b SIP/2.0|To: <sip:b>| ;x||", "To: <sip:b> ;x;tag=t|"),
+            ("A b SIP/2.0|To: \r<sip:b>\n||", "To: <sip:b>;tag=t|"),
+            ("A b SIP/2.0|i: a\rX: y||", "Call-ID: a X: y|"),
+            ("A b SIP/2.0|i: a|no header||", "Call-ID: a|"),
+            ("A b SIP/2.0|i: a|Cut o", "Call-ID: a|"),
+        ] {
+            let answer = answer(text, 400, "192.0.2.1:9");
+            assert_eq!(answer, alloc::format!("SIP/2.0 400 R|{copied}{TAIL}"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_has_its_type_and_length() {
+        let mut index = Index::new();
+        let request = parse(b"A b SIP/2.0\r\n\r\n", &mut index, Framing::Datagram).expect("one");
+        let mut out = Vec::new();
+        let source = "192.0.2.1:9".parse().expect("an address");
+        ResponseWriter::new(&mut out, &request, (200, "OK"), None, source)
+            .finish(Some(("text/plain", b"hi\r\n")));
+        let text = "SIP/2.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nhi\r\n";
+        assert_eq!(out, text.as_bytes());
+    }
 }

@@ -1,0 +1,437 @@
+//! Part A of the threat list, row by row: what a hostile message may not do to the grammar.
+
+use ringway_wire::{
+    Editor, Fault, Framing, Index, Message, Name, Uri, equal, limits, parse, unescape,
+};
+use std::time::{Duration, Instant};
+
+/// What `check` says of a message, as `(what, fault)`; `|` is a line end.
+fn judged(text: &str) -> Option<(&'static str, Fault)> {
+    judged_bytes(text.replace('|', "\r\n").as_bytes(), Framing::Datagram)
+}
+
+fn judged_bytes(bytes: &[u8], framing: Framing) -> Option<(&'static str, Fault)> {
+    let mut index = Index::new();
+    let message = parse(bytes, &mut index, framing).expect("something to answer");
+    message.check().err().map(|malformed| (malformed.what, malformed.fault))
+}
+
+const HEADERS: [&str; 6] = [
+    "Via: SIP/2.0/UDP h;branch=z9hG4bKx",
+    "From: <sip:a@h>;tag=1",
+    "To: <sip:b@h>",
+    "Call-ID: c",
+    "CSeq: 1 INVITE",
+    "Max-Forwards: 70",
+];
+
+/// A good INVITE with one header more.
+fn with(header: &str) -> String {
+    format!("INVITE sip:b@h SIP/2.0|{}|{header}||", HEADERS.join("|"))
+}
+
+/// A good INVITE in which the header of this one's name is this one.
+fn instead(header: &str) -> String {
+    let name = header.split(':').next().unwrap_or_default();
+    let others = HEADERS.iter().filter(|other| !other.starts_with(&format!("{name}:")));
+    let others: Vec<&str> = others.copied().collect();
+    format!("INVITE sip:b@h SIP/2.0|{}|{header}||", others.join("|"))
+}
+
+#[test]
+//= RFC 3261 8.1.1 type=test
+fn what_must_be_there_is_missed() {
+    assert_eq!(judged(&with("X: y")), None);
+    for (name, what) in
+        [("Via", "Via"), ("From", "From"), ("To", "To"), ("Call-ID", "Call-ID"), ("CSeq", "CSeq")]
+    {
+        let text = with("X: y").replace(&format!("|{name}:"), "|Y:");
+        assert_eq!(judged(&text), Some((what, Fault::Missing)), "{name}");
+    }
+    // RFC 2543 knew no Max-Forwards (RFC 4475 §3.4.1).
+    assert_eq!(judged(&with("X: y").replace("Max-Forwards", "Y")), None);
+}
+
+#[test]
+//= RFC 3261 18.3 type=test
+fn a1_a2_content_length_that_does_not_fit() {
+    let wrong = Some(("Content-Length", Fault::Length));
+    let body = "0123456789";
+    for length in ["11", "100", "2147483648", "4294967328", "-1", "+5", "0x10", "", "1 0", "1,1"] {
+        assert_eq!(judged(&(with(&format!("l: {length}")) + body)), wrong, "{length:?}");
+    }
+    let long = format!("l: 1{}", "0".repeat(30));
+    assert_eq!(judged(&(with(&long) + body)), wrong);
+    for length in ["10", "0", "3", "0000000000000000000010"] {
+        assert_eq!(judged(&(with(&format!("l: {length}")) + body)), None, "{length}");
+    }
+    let text = with("X: y").replace('|', "\r\n");
+    let missing = Some(("Content-Length", Fault::Missing));
+    assert_eq!(judged_bytes(text.as_bytes(), Framing::Stream), missing);
+    assert_eq!(judged_bytes(text.as_bytes(), Framing::Datagram), None);
+}
+
+#[test]
+//= RFC 4475 3.3.8 type=test
+//= RFC 4475 3.3.9 type=test
+fn a3_a7_single_values_stand_once_or_say_the_same() {
+    for (long, compact, what, value, other) in [
+        ("From", "f", "From", "<sip:a@h>;tag=1", "<sip:a@h>;tag=2"),
+        ("To", "t", "To", "<sip:b@h>", "<sip:c@h>"),
+        ("Call-ID", "i", "Call-ID", "c", "d"),
+        ("CSeq", "CSEQ", "CSeq", "1 INVITE", "2 INVITE"),
+        ("Max-Forwards", "MAX-forwards", "Max-Forwards", "70", "69"),
+        ("Expires", "expires", "Expires", "60", "61"),
+        ("Content-Length", "l", "Content-Length", "0", "00"),
+        ("Content-Type", "c", "Content-Type", "a/b", "a/c"),
+    ] {
+        for second in [long, compact] {
+            let twice = |value_two: &str| {
+                let one = format!("{long}: {value}");
+                instead(&one).replace(&one, &format!("{one}|{second}: {value_two}"))
+            };
+            assert_eq!(judged(&twice(value)), None, "{second}");
+            assert_eq!(judged(&twice(other)), Some((what, Fault::Repeated)), "{second}");
+        }
+    }
+    let tags = Some(("From", Fault::Repeated));
+    assert_eq!(judged(&instead("From: <sip:a@h>;tag=1;TAG=2")), tags);
+    let branches = Some(("Via", Fault::Repeated));
+    assert_eq!(judged(&instead("Via: SIP/2.0/UDP h;branch=1;branch=1")), branches);
+    for empty in ["To: <sip:b@h>;tag=", "To: <sip:b@h>;tag", "To: <sip:b@h>;Tag;x"] {
+        assert_eq!(judged(&instead(empty)), Some(("To", Fault::Grammar)), "{empty}");
+    }
+}
+
+#[test]
+fn a4_a5_there_is_a_limit_to_everything() {
+    let list = |name: &str, value: &str, n| format!("{name}: {}", vec![value; n].join(", "));
+    let vias = |n| instead(&list("Via", "SIP/2.0/UDP h;branch=z", n));
+    let routes = |name: &str, n| with(&list(name, "<sip:p;lr>", n));
+    let contacts = |n| with(&list("m", "<sip:p>", n));
+    let lines = |n| with(&vec!["X: y"; n].join("|"));
+    let long = |n| with(&format!("X: {}", "y".repeat(n)));
+    let uri = |n: usize| with("X: y").replacen("sip:b@h", &format!("sip:{}@h", "b".repeat(n)), 1);
+    type Maker<'a> = &'a dyn Fn(usize) -> String;
+    let makers: [(Maker<'_>, usize, &str); 8] = [
+        (&vias, limits::VIAS, "Via"),
+        (&|n| routes("Route", n), limits::ROUTES, "Route"),
+        (&|n| routes("Record-Route", n), limits::ROUTES, "Record-Route"),
+        (&|n| routes("Path", n), limits::PATHS, "Path"),
+        (&contacts, limits::CONTACTS, "Contact"),
+        (&lines, limits::HEADERS - 6, "header"),
+        (&long, limits::HEADER_LINE - 3, "header"),
+        (&uri, limits::START_LINE - 21, "start line"),
+    ];
+    for (make, most, what) in makers {
+        assert_eq!(judged(&make(most)), None, "{what}");
+        assert_eq!(judged(&make(most + 1)), Some((what, Fault::TooLarge)), "{what}");
+    }
+    let folded = format!("X: y{}", "|  z".repeat(limits::HEADER_LINE / 4));
+    assert_eq!(judged(&with(&folded)), Some(("header", Fault::TooLarge)));
+    let too_large = vec![b'a'; limits::MESSAGE + 1];
+    let found = parse(&too_large, &mut Index::new(), Framing::Datagram).map(|_| ());
+    assert_eq!(found.map_err(|malformed| malformed.fault), Err(Fault::TooLarge));
+    let body = "x".repeat(limits::MESSAGE - with("X: y").replace('|', "\r\n").len());
+    assert_eq!(judged(&(with("X: y") + &body)), None, "RFC 3261 §18.1.1: 65,535 bytes");
+    let params = |n| instead(&format!("To: <sip:b@h{}>", numbered(n)));
+    assert_eq!(judged(&params(limits::URI_PARAMS)), None);
+    assert_eq!(judged(&params(limits::URI_PARAMS + 1)), Some(("To", Fault::Grammar)));
+}
+
+fn numbered(n: usize) -> String {
+    (0..n).map(|n| format!(";p{n}")).collect()
+}
+
+#[test]
+//= RFC 3261 25.1 type=test
+fn a8_only_blanks_may_stand_before_the_colon() {
+    for byte in 0..=255u8 {
+        let token = byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+        let blank = matches!(byte, b' ' | b'\t');
+        // A blank in front makes the line a fold, a colon inside ends the name early.
+        for (at, legal) in [(0, token || blank), (4, token || byte == b':'), (7, token || blank)] {
+            let legal = legal || (byte == b':' && at == 7);
+            let mut name = b"Subject".to_vec();
+            name.insert(at, byte);
+            let text = with("X: y").replace('|', "\r\n").into_bytes();
+            let place = text.windows(4).position(|w| w == b"X: y").expect("it is there");
+            let (head, tail) = text.split_at(place);
+            let text = [head, &name, b": z\r\n", tail].concat();
+            assert_eq!(judged_bytes(&text, Framing::Datagram).is_none(), legal, "{byte} {at}");
+        }
+    }
+    let mut index = Index::new();
+    let text = with("X: y").replace("Max-Forwards:", "mAX-fORWARDS \t :").replace('|', "\r\n");
+    let message = parse(text.as_bytes(), &mut index, Framing::Datagram).expect("a message");
+    assert_eq!(message.header(Name::MaxForwards), Some(&b"70"[..]));
+}
+
+#[test]
+//= RFC 4475 3.1.1.2 type=test
+fn a9_lines_end_with_cr_and_lf_and_nothing_else() {
+    let ends = Some(("line end", Fault::Grammar));
+    for bad in [
+        "X: a\nb: c",
+        "X: a\rb",
+        "X: a\r",
+        "X:\ra",
+        "X: \r a",
+        "X: a\r\r\n b",
+        "X: \"\\\r\"",
+        "X: a\n b",
+        "\rX: a",
+        "X\r: a",
+    ] {
+        assert_eq!(judged(&with(bad)), ends, "{bad:?}");
+    }
+    let header = Some(("header", Fault::Grammar));
+    for bad in ["X: a\0b", "X: \0", "X: \\\0", "X: \"\0\"", "X: \"a\" \\\0", "X\0: a", "\0: a"] {
+        assert_eq!(judged(&with(bad)), header, "{bad:?}");
+    }
+    for good in ["X: \"\\\0\"", "X: a| b|\tc", "X:| a", "X:", "X: a\x01\x7f\u{feff}"] {
+        assert_eq!(judged(&with(good)), None, "{good:?}");
+    }
+    for bad in ["INVITE sip:b@h\0 SIP/2.0", "INVITE sip:b\r@h SIP/2.0", "INV\nITE sip:b@h SIP/2.0"]
+    {
+        let text = with("X: y").replace("INVITE sip:b@h SIP/2.0", bad).replace('|', "\r\n");
+        let mut index = Index::new();
+        let read = parse(text.as_bytes(), &mut index, Framing::Datagram);
+        assert!(read.is_err() || read.is_ok_and(|message| message.check().is_err()), "{bad:?}");
+    }
+    let status = with("X: y").replace("INVITE sip:b@h SIP/2.0", "SIP/2.0 200 a\0b");
+    assert_eq!(judged(&status), Some(("start line", Fault::Grammar)));
+    assert_eq!(judged(&format!("||{}", with("X: y"))), None, "leading line ends are ignored");
+    assert_eq!(judged(&format!("{}\0\r\n\n", with("X: y"))), None, "a body may hold anything");
+    let cut = with("X: y");
+    assert_eq!(judged(&cut[..cut.len() - 1]), Some(("message", Fault::Length)));
+}
+
+#[test]
+fn a10_bytes_above_ascii_pass() {
+    assert_eq!(judged(&instead("From: \"\u{202e}\u{200b}é\" <sip:a@h>;tag=1")), None);
+    let text = with("X: y").replace('|', "\r\n").replace("X: y", "X: ?");
+    let bytes: Vec<u8> = text.bytes().map(|b| if b == b'?' { 0xC0 } else { b }).collect();
+    assert_eq!(judged_bytes(&bytes, Framing::Datagram), None);
+}
+
+#[test]
+//= RFC 3261 19.1.4 type=test
+fn a11_escapes_are_decoded_once_and_only_to_compare() {
+    let mut out = Vec::new();
+    unescape(b"%2541%0d%0a%00%4%zz%", &mut out);
+    assert_eq!(out, b"%41\r\n\0%4%zz%");
+    let uri = |text: &'static str| Uri::parse(text.as_bytes()).expect(text);
+    assert!(equal(&uri("sip:%61@h"), &uri("sip:a@h")));
+    assert!(!equal(&uri("sip:%2561@h"), &uri("sip:a@h")));
+    assert!(!equal(&uri("sip:a%40h@h"), &uri("sip:a@h")));
+    assert!(!equal(&uri("sip:%00@h"), &uri("sip:%00%00@h")));
+}
+
+#[test]
+//= RFC 4475 3.1.2.6 type=test
+fn a12_quotes_and_brackets_that_do_not_close() {
+    for bad in [
+        "\"a\\",
+        "\"a\\\"",
+        "\"",
+        "\"a <sip:b@h>",
+        "<",
+        "<sip:b@h",
+        "sip:b@h>",
+        "\"a\" sip:b@h",
+        "<sip:b@h>;x=\"",
+        "<sip:b@h>;x=\"a\\\"",
+        "<sip:b@h>;x=\"a\"b",
+        "<sip:b@h>;x=\"a\"\"b\"",
+        "<<sip:b@h>>",
+        "a, b <sip:b@h>",
+        "<sip:b@h> x",
+        "<sip:b@h>, <sip:c@h>",
+        "",
+    ] {
+        assert_eq!(judged(&instead(&format!("To: {bad}"))), Some(("To", Fault::Grammar)), "{bad}");
+    }
+    for good in ["\"a\\\\\" <sip:b@h>", "\"<,;\\\"\" <sip:b@h>;x=\";,\\\"\"", "<sip:b@h>;x=\"\""] {
+        assert_eq!(judged(&instead(&format!("To: {good}"))), None, "{good}");
+    }
+}
+
+#[test]
+//= RFC 4475 3.3.4 type=test
+fn a13_other_schemes_are_legal() {
+    for uri in ["isbn:1", "http://h/x?y", "tel:+1;x=y", "name:a_b", "a.b-c+d:e"] {
+        assert_eq!(judged(&instead(&format!("To: <{uri}>"))), None, "{uri}");
+        assert_eq!(judged(&with(&format!("Contact: <{uri}>"))), None, "{uri}");
+        assert_eq!(judged(&with("X: y").replace("sip:b@h", uri)), None, "{uri}");
+    }
+    for uri in ["b", ":b", "1a:b", "sip:", "sip:@h", "sip:b@", "a b:c", "s%69p:b@h"] {
+        assert_eq!(
+            judged(&instead(&format!("To: <{uri}>"))),
+            Some(("To", Fault::Grammar)),
+            "{uri}"
+        );
+    }
+}
+
+#[test]
+//= RFC 3261 8.1.1.5 type=test
+fn a15_sequence_numbers_and_ports_stay_in_their_range() {
+    for (number, fault) in [
+        ("0", None),
+        ("2147483647", None),
+        ("0000000000000000000000001", None),
+        ("2147483648", Some(Fault::Range)),
+        ("4294967296", Some(Fault::Range)),
+        ("18446744073709551617", Some(Fault::Range)),
+        ("-1", Some(Fault::Grammar)),
+        ("+1", Some(Fault::Grammar)),
+        ("0x1", Some(Fault::Grammar)),
+        ("", Some(Fault::Grammar)),
+    ] {
+        let found = judged(&instead(&format!("CSeq: {number} INVITE")));
+        assert_eq!(found, fault.map(|fault| ("CSeq", fault)), "{number}");
+    }
+    for port in ["0", "65536", "4294972356", "-1", "", "x"] {
+        let uri = with("X: y").replacen("sip:b@h", &format!("sip:b@h:{port}"), 1);
+        assert_eq!(judged(&uri), Some(("Request-URI", Fault::Grammar)), "{port}");
+        let via = instead(&format!("Via: SIP/2.0/UDP h:{port};branch=z"));
+        assert_eq!(judged(&via), Some(("Via", Fault::Grammar)), "{port}");
+    }
+}
+
+#[test]
+//= RFC 3261 10.2 type=test
+//= RFC 4475 3.1.2.4 type=test
+fn a15_numbers_that_make_no_sense_have_a_meaning() {
+    let read = |header: &str, look: fn(&Message<'_>) -> Option<u32>| {
+        let text = instead(header).replace('|', "\r\n");
+        let mut index = Index::new();
+        let message = parse(text.as_bytes(), &mut index, Framing::Datagram).expect("a message");
+        message.check().expect(header);
+        look(&message)
+    };
+    for (text, hops) in [
+        ("0", Some(0)),
+        ("255", Some(255)),
+        ("0070", Some(70)),
+        ("256", None),
+        ("-1", None),
+        ("x", None),
+        ("4294967366", None),
+    ] {
+        let found = read(&format!("Max-Forwards: {text}"), |m| m.max_forwards().map(u32::from));
+        assert_eq!(found, hops, "{text}");
+    }
+    for (text, seconds) in [
+        ("0", 0),
+        ("7200", 7_200),
+        ("4294967295", u32::MAX),
+        ("4294967296", u32::MAX),
+        ("99999999999999999999999", u32::MAX),
+        ("-1", 3_600),
+        ("", 3_600),
+        ("1h", 3_600),
+    ] {
+        assert_eq!(read(&format!("Expires: {text}"), |m| m.expires()), Some(seconds), "{text}");
+    }
+}
+
+#[test]
+fn f7_an_address_has_one_spelling_or_is_refused() {
+    for host in
+        ["256.1.1.1", "1.2.3", "1.2.3.4.5", "2130706433", "0x7f.1", "0x7f000001", "1.2.3.4."]
+    {
+        assert!(Uri::parse(format!("sip:{host}").as_bytes()).is_err(), "{host}");
+    }
+    for host in ["3cx.example", "1.2.3.example", "4f2a9c", "h.", "a_b", "0xg"] {
+        assert!(Uri::parse(format!("sip:{host}").as_bytes()).is_ok(), "{host}");
+    }
+}
+
+#[test]
+//= RFC 3261 7.1 type=test
+fn start_lines_that_are_wrong_are_answered_and_other_protocols_are_not() {
+    let line = |line: &str| with("X: y").replace("INVITE sip:b@h SIP/2.0", line);
+    let grammar = Some(("start line", Fault::Grammar));
+    for (text, fault) in [
+        ("INVITE sip:b@h SIP/2.0 ", grammar),
+        ("INVITE sip:b@h SIP/2.0 x", grammar),
+        ("INVITE  sip:b@h SIP/2.0", grammar),
+        ("INVITE SIP/2.0", grammar),
+        ("INVITE  SIP/2.0", grammar),
+        (" SIP/2.0", grammar),
+        ("INV(ITE sip:b@h SIP/2.0", grammar),
+        ("INVITE sip:b@h sip/2.0", None),
+        ("INVITE sip:b@h SIP/7.0", Some(("start line", Fault::Version))),
+        ("INVITE sip:b@h SIP/2", Some(("start line", Fault::Version))),
+        ("SIP/3.0 200 OK", Some(("start line", Fault::Version))),
+        ("SIP/2.0 99 x", Some(("status", Fault::Grammar))),
+        ("SIP/2.0 700 x", Some(("status", Fault::Grammar))),
+        ("SIP/2.0 2000 x", Some(("status", Fault::Grammar))),
+        ("SIP/2.0 200x", Some(("status", Fault::Grammar))),
+        ("SIP/2.0 200", None),
+    ] {
+        assert_eq!(judged(&line(text)), fault, "{text:?}");
+    }
+    for other in ["GET / HTTP/1.1", "INVITE", "\u{16}\u{3}\u{1}", "INVITE sip:b@h"] {
+        let text = line(other).replace('|', "\r\n");
+        let found = parse(text.as_bytes(), &mut Index::new(), Framing::Datagram).map(|_| ());
+        assert!(found.is_err(), "{other}");
+    }
+}
+
+/// What a message costs grows with its length and no faster. A quadratic step would take seconds
+/// at this size, where a linear one takes a millisecond, so a loaded machine does not matter.
+#[test]
+fn a17_the_largest_messages_cost_little() {
+    let room = limits::MESSAGE - 400;
+    let line = limits::HEADER_LINE - 40;
+    let fill = |unit: &str, n: usize| unit.repeat(n / unit.replace('|', "\r\n").len());
+    for (what, text) in [
+        ("headers", with(&fill("X:y|", room))),
+        ("vias", with(&fill("v:SIP/2.0/UDP h|", room))),
+        ("list", with(&format!("v: {}", fill("SIP/2.0/UDP h,", line)))),
+        ("quotes", instead(&format!("To: {}", fill("\"", line)))),
+        ("brackets", instead(&format!("To: {}", fill("<", line)))),
+        ("params", instead(&format!("To: <sip:b@h>{}", fill(";a", line)))),
+        ("uri params", instead(&format!("To: <sip:b@h{}>", fill(";a", line)))),
+        ("uri headers", instead(&format!("To: <sip:b@h?{}>", fill("a&", line)))),
+        ("blanks", instead(&format!("To: {}<sip:b@h>", fill(" ", line)))),
+        ("folds", with(&format!("X: y{}", fill("| ", room)))),
+        ("escapes", instead(&format!("To: <sip:{}@h>", fill("%41", line)))),
+        ("commas", with(&format!("Route: {}", fill(",", line)))),
+        ("line ends", fill("|", room) + &with("X: y")),
+        ("zeros", instead(&format!("CSeq: {}1 INVITE", fill("0", line)))),
+        ("words", with("X: y").replacen("sip:b@h", &fill("a ", line), 1)),
+        ("versions", with("X: y").replacen("SIP/2.0", &fill(" SIP/ ", line), 1)),
+        ("nuls", with(&format!("X: \"{}\"", fill("\\\0", line)))),
+    ] {
+        let bytes = text.replace('|', "\r\n").into_bytes();
+        assert!(bytes.len() > 8_000 && bytes.len() <= limits::MESSAGE, "{what}: {}", bytes.len());
+        let best = (0..3).map(|_| cost(&bytes)).min().expect("three tries");
+        assert!(best < Duration::from_millis(250), "{what}: {best:?}");
+    }
+}
+
+fn cost(bytes: &[u8]) -> Duration {
+    let before = Instant::now();
+    let mut index = Index::new();
+    let message = parse(bytes, &mut index, Framing::Datagram).expect("something to answer");
+    let judged = message.check();
+    let read = message.vias().count() + message.contacts().count() + message.headers().count();
+    assert!(judged.is_err() || read > 0);
+    if let Ok(Ok(to)) = message.to().map(|to| to.uri()) {
+        assert!(equal(&to, &to));
+    }
+    let mut edit = Editor::new(&message);
+    edit.pop_via();
+    edit.pop_routes(1);
+    edit.pop_last_route();
+    edit.push_via(b"SIP/2.0/UDP h");
+    edit.set_received("192.0.2.1:9".parse().expect("an address"));
+    edit.remove(Name::Contact);
+    let mut out = Vec::new();
+    edit.finish(&mut out);
+    before.elapsed()
+}
