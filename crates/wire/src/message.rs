@@ -300,7 +300,7 @@ pub(crate) fn split(mut list: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// An expiry in seconds.
 //= RFC 3261 10.2
-// "malformed values SHOULD be treated as equivalent to 3600"
+// "Malformed values SHOULD be treated as equivalent to 3600"
 pub fn delta_seconds(text: &[u8]) -> u32 {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return 3_600;

@@ -88,7 +88,7 @@ impl Index {
             return Err(Malformed::new("message", Fault::TooLarge));
         }
         //= RFC 3261 7.5
-        // "SHOULD ignore any CRLF appearing before the start-line"
+        // "MUST ignore any CRLF appearing before the start-line"
         let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(bytes.len());
         let cut_off = Malformed::new("message", Fault::Length);
         let line = self.line(bytes, start).ok_or(cut_off)?;

@@ -129,4 +129,36 @@ mod tests {
         assert_eq!(media[1].direction, Direction::SendRecv);
         assert!(Sdp::new(b"x").is_none());
     }
+    #[test]
+    fn a19_what_is_odd_or_too_much_is_left_out() {
+        let read = |text: &str| -> Vec<(u16, Option<IpAddr>, Direction)> {
+            let text = text.replace('|', "\r\n");
+            let sdp = Sdp::new(text.as_bytes()).expect("a description");
+            sdp.media().map(|media| (media.port, media.connection, media.direction)).collect()
+        };
+        let v4: Option<IpAddr> = "192.0.2.1".parse().ok();
+        let inherited = read("v=0|a=inactive|c=IN IP4 192.0.2.1|m=audio 4 RTP/AVP 0");
+        assert_eq!(inherited, [(4, v4, Direction::Inactive)], "no line end at the end");
+        let bare = read("v=0\nm=audio 4 RTP/AVP 0\nc=IN IP4 192.0.2.1/127\na=recvonly\n");
+        assert_eq!(bare, [(4, v4, Direction::RecvOnly)]);
+        for (line, found) in [
+            ("m=audio 65535 RTP/AVP", 1),
+            ("m=audio 65536 RTP/AVP 0", 0),
+            ("m=audio -1 RTP/AVP 0", 0),
+            ("m=audio 4", 0),
+            ("m=", 0),
+        ] {
+            assert_eq!(read(&alloc::format!("v=0|{line}|")).len(), found, "{line}");
+        }
+        assert_eq!(
+            read("v=0|c=IN IP4 host.example|m=audio 4 RTP/AVP 0"),
+            [(4, None, Direction::SendRecv)]
+        );
+        let many = "m=audio 4 RTP/AVP 0|".repeat(99);
+        assert_eq!(read(&alloc::format!("v=0|{many}")).len(), crate::limits::SDP_MEDIA);
+        let large = alloc::format!("v=0\r\n{}", "a".repeat(crate::limits::SDP));
+        assert_eq!(Sdp::new(large.as_bytes()), None);
+        let session = Sdp::new(b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=x").expect("a description");
+        assert_eq!(session.connection(), v4);
+    }
 }

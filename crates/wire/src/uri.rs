@@ -343,7 +343,7 @@ fn equal_tel(a: &TelUri<'_>, b: &TelUri<'_>) -> bool {
         number.iter().filter(|b| !b"-.()".contains(b)).map(u8::to_ascii_lowercase)
     }
     //= RFC 3966 4
-    // "URI parameters are compared according to the following rules"
+    // "Two \"tel\" URIs are equivalent according to the following rules"
     digits(a.number).eq(digits(b.number))
         && a.params.iter().count() == b.params.iter().count()
         && a.params.iter().all(|(name, value)| match b.params.get(name) {

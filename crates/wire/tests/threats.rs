@@ -1,7 +1,7 @@
 //! Part A of the threat list, row by row: what a hostile message may not do to the grammar.
 
 use ringway_wire::{
-    Editor, Fault, Framing, Index, Message, Name, Uri, equal, limits, parse, unescape,
+    Contacts, Editor, Fault, Framing, Index, Message, Name, Uri, equal, limits, parse, unescape,
 };
 use std::time::{Duration, Instant};
 
@@ -186,7 +186,9 @@ fn a9_lines_end_with_cr_and_lf_and_nothing_else() {
         assert_eq!(judged(&with(bad)), ends, "{bad:?}");
     }
     let header = Some(("header", Fault::Grammar));
-    for bad in ["X: a\0b", "X: \0", "X: \\\0", "X: \"\0\"", "X: \"a\" \\\0", "X\0: a", "\0: a"] {
+    for bad in
+        ["X: a\0b", "X: \0", "X: \\\0", "X: \"\0\"", "X: \"a\" \\\0", "X\0: a", "X: \0| a", "\0: a"]
+    {
         assert_eq!(judged(&with(bad)), header, "{bad:?}");
     }
     for good in ["X: \"\\\0\"", "X: a| b|\tc", "X:| a", "X:", "X: a\x01\x7f\u{feff}"] {
@@ -254,6 +256,23 @@ fn a12_quotes_and_brackets_that_do_not_close() {
     }
     for good in ["\"a\\\\\" <sip:b@h>", "\"<,;\\\"\" <sip:b@h>;x=\";,\\\"\"", "<sip:b@h>;x=\"\""] {
         assert_eq!(judged(&instead(&format!("To: {good}"))), None, "{good}");
+    }
+}
+
+#[test]
+//= RFC 3261 10.2.2 type=test
+fn a_star_stands_alone() {
+    let kind = |header: &str| {
+        let text = with(header).replace('|', "\r\n");
+        let mut index = Index::new();
+        let message = parse(text.as_bytes(), &mut index, Framing::Datagram).expect("a message");
+        (message.contact_kind(), message.check().is_ok())
+    };
+    assert_eq!(kind("X: y"), (Contacts::None, true));
+    assert_eq!(kind("m: *"), (Contacts::Star, true));
+    assert_eq!(kind("m: <sip:a@b>|Contact: sip:c@d"), (Contacts::List, true));
+    for mixed in ["m: *, <sip:a@b>", "m: <sip:a@b>|Contact: *", "m: *|m: *", "m: *;expires=0"] {
+        assert_eq!(kind(mixed), (Contacts::List, false), "{mixed}");
     }
 }
 

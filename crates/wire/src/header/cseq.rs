@@ -26,7 +26,7 @@ impl<'a> CSeq<'a> {
             return Err(Malformed::grammar("CSeq"));
         }
         //= RFC 3261 8.1.1.5
-        // "The sequence number value MUST be expressible as a 32-bit unsigned integer and MUST be less than 2**31"
+        // "The sequence number value MUST be expressible as a 32-bit unsigned"
         match number(digits, (1 << 31) - 1) {
             Some(number) => Ok(Self { number: number as u32, method: Method::from_bytes(method) }),
             None => Err(Malformed::new("CSeq", Fault::Range)),

@@ -117,6 +117,10 @@ mod tests {
         let via = Via::parse(b"SIP/2.0/TCP h;received=[2001:db8::9:255];rport=9").expect("a Via");
         assert_eq!(via.received(), Some("2001:db8::9:255".parse().expect("an address")));
         assert_eq!(via.rport(), Some(Some(9)));
+        let via = Via::parse(b"SIP/2.0/UDP h;maddr=224.2.0.1;ttl=16;rport=x").expect("a Via");
+        assert_eq!((via.maddr(), via.ttl()), (Some(&b"224.2.0.1"[..]), Some(16)));
+        assert_eq!((via.rport(), via.received(), via.branch()), (Some(None), None, None));
+        assert_eq!(Via::parse(b"SIP/2.0/UDP h;ttl=256").expect("a Via").ttl(), None);
         for bad in [
             "",
             "SIP/2.0/UDP",
@@ -126,6 +130,9 @@ mod tests {
             "SIP/3.0/UDP h",
             "HTTP/2.0/UDP h",
             "SIP/2.0/UDP h:0",
+            "SIP/2.0/UDP h : 0",
+            "SIP/2.0/UDP h i",
+            "SIP/2.0/UDP [::1] i",
             "SIP/2.0/UDP h:99999",
             "SIP/2.0/UDP 2001:db8::1",
         ] {

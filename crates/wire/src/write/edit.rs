@@ -124,7 +124,7 @@ impl<'m> Editor<'m> {
 
     /// Adds a Content-Length if there is none, as a stream needs it.
     //= RFC 3261 16.6
-    // "If the request will be sent to the next hop using a stream-based transport"
+    // "the proxy MUST insert one with the correct value"
     pub fn complete_content_length(&mut self) {
         if self.message.header(Name::ContentLength).is_none() {
             let mut digits = [0; 5];

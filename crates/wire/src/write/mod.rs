@@ -47,7 +47,7 @@ fn write_received(value: &[u8], source: SocketAddr, out: &mut Vec<u8>) {
     // Writing to memory cannot fail.
     if asks_rport || !same_host {
         //= RFC 3581 4
-        // "it MUST also insert a \"received\" parameter"
+        // "the server MUST insert a \"received\" parameter"
         let _ = write!(text, ";received={ip}");
     }
     if asks_rport {

@@ -81,9 +81,10 @@ mod tests {
     use alloc::string::String;
 
     const INVITE: &[u8] = b"INVITE sip:b@h SIP/2.0\r\n\
-        v: SIP/2.0/UDP us;branch=z9hG4bKx;rport, SIP/2.0/UDP them\r\nRoute: <sip:p;lr>,\r\n <sip:q>\r\n\
-        f: <sip:a@h>;tag=1\r\nt: <sip:b@h>\r\ni: c\r\nCSeq: 0007\r\n INVITE\r\nContact: <sip:a@i>\r\n\
-        Proxy-Authorization: Digest x\r\nRoute: <sip:r>\r\nl: 2\r\n\r\nab";
+        v: SIP/2.0/UDP us;branch=z9hG4bKx;rport, SIP/2.0/UDP them\r\n\
+        Route: <sip:p;lr>,\r\n <sip:q>\r\nf: <sip:a@h>;tag=1\r\nt: <sip:b@h>\r\ni: c\r\n\
+        CSeq: 0007\r\n INVITE\r\nContact: <sip:a@i>\r\nProxy-Authorization: Digest x\r\n\
+        Route: <sip:r>\r\nl: 2\r\n\r\nab";
 
     fn hop(write: impl FnOnce(&mut Vec<u8>, &Message<'_>) -> Range<usize>) -> String {
         let mut index = Index::new();
