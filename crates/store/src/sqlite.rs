@@ -1,8 +1,8 @@
 //! The embedded store: one SQLite file that an administrator can look into while it is used.
 //!
 //! It is kept as a write-ahead log with `synchronous = FULL`: a commit that has returned is on
-//! disk. A lock file in the folder
-//! keeps a second process from writing; the kernel lets go of it however the process ends.
+//! disk (`docs/decisions/0003-sqlite.md`: what was measured). A lock file in the folder keeps a
+//! second process from writing; the kernel lets go of it however the process ends.
 
 mod rows;
 
@@ -13,6 +13,7 @@ use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::binding::Binding;
 use ringway_core::boundary::{CommitToken, Write};
 use rows::Bytes;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 use std::fs::{self, File, OpenOptions};
@@ -230,6 +231,7 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", limits::LOG_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", limits::LOG_KEPT_BYTES)?;
     connection.pragma_update(None, "cache_size", -limits::PAGE_CACHE_KIB)?;
     Ok(connection)
 }
@@ -322,7 +324,10 @@ fn not_writable(path: &Path, error: &io::Error) -> StoreError {
 fn explain(file: &Path, error: &rusqlite::Error) -> StoreError {
     let path = file.to_owned();
     let cause = error.to_string();
+    let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
     match error.sqlite_error_code() {
+        // The index of the log could not grow: SQLite has no better word for it.
+        Some(_) if extended == SQLITE_IOERR_SHMSIZE => StoreError::DiskFull { path },
         Some(ErrorCode::DiskFull) => StoreError::DiskFull { path },
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             StoreError::NotWritable { path, cause }
@@ -336,3 +341,6 @@ fn explain(file: &Path, error: &rusqlite::Error) -> StoreError {
         None => StoreError::Damaged { path, what: cause },
     }
 }
+
+#[cfg(test)]
+mod tests;

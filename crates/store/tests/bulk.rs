@@ -109,3 +109,59 @@ fn bindings_are_read_quickly_at_the_start() {
     assert_eq!(count, COUNT);
     assert!(rate > 100_000.0, "only {rate:.0} a second");
 }
+
+/// How it goes on with a million phones, and what one request alone waits for.
+#[test]
+#[ignore = "takes a minute; its figures are in docs/decisions"]
+fn a_million_bindings() {
+    const COUNT: u32 = 1_000_000;
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = open(folder.path());
+    let put = |n: u32, cseq| {
+        let contact = format!("sip:{n:07}@198.51.100.{}:{}", n % 250, 1_024 + n % 60_000);
+        let phone = Binding { cseq, ..binding(contact, 4_000_000_000) };
+        Write::PutBinding(name(format!("{n:07}")), phone)
+    };
+    let started = Instant::now();
+    for first in (0..COUNT).step_by(20_000) {
+        let batch: Vec<_> = (first..first + 20_000).map(|n| put(n, 1)).collect();
+        store.write(&batch).expect("it is kept");
+    }
+    println!("written in order in {:.1} s", started.elapsed().as_secs_f64());
+    let mut random = 17u64;
+    for size in [1, 10, 100, 512, 1_024] {
+        let mut longest = 0.0f64;
+        let rounds = (30_000 / size).clamp(30, 2_000);
+        let started = Instant::now();
+        for _ in 0..rounds {
+            let batch: Vec<_> = (0..size)
+                .map(|_| {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    put((random >> 33) as u32 % COUNT, 2)
+                })
+                .collect();
+            let before = Instant::now();
+            store.write(&batch).expect("it is kept");
+            longest = longest.max(before.elapsed().as_secs_f64());
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        println!(
+            "{size} a commit, spread over all: {:.0} a second, {:.2} ms a commit, longest {:.0} ms",
+            f64::from(rounds * size) / seconds,
+            seconds * 1_000.0 / f64::from(rounds),
+            longest * 1_000.0
+        );
+    }
+    let started = Instant::now();
+    store.sweep(2_000).expect("it sweeps");
+    println!("a sweep takes {:.1} ms", started.elapsed().as_secs_f64() * 1_000.0);
+    drop(store);
+    let size = std::fs::metadata(folder.path().join("ringway.db")).expect("a file").len();
+    println!("the file has {} MB", size / 1_000_000);
+    let started = Instant::now();
+    let mut count = 0;
+    open(folder.path()).bindings(0, &mut |_, _| count += 1).expect("they can be read");
+    println!("all read in {:.2} s", started.elapsed().as_secs_f64());
+    assert_eq!(count, COUNT);
+}
