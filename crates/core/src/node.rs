@@ -3,6 +3,7 @@
 
 use crate::address_of_record::AddressOfRecord;
 use crate::arena::{Arena, Id};
+use crate::binding::Binding;
 use crate::boundary::{Answer, AskId, Command, DropReason, Event, Input, Outbox, Output};
 use crate::calls::{Call, CallKey, Calls};
 use crate::check;
@@ -294,6 +295,16 @@ impl Node {
         &self.counters
     }
 
+    /// How many bindings there are.
+    pub fn registrations(&self) -> usize {
+        self.location.contacts()
+    }
+
+    /// The live bindings of an address-of-record that this partition owns.
+    pub fn locate(&self, aor: &AddressOfRecord, now: Instant) -> Vec<Binding> {
+        self.location.live(aor, now)
+    }
+
     /// How full the tables are.
     pub fn census(&self) -> Census {
         Census {
@@ -322,4 +333,16 @@ pub struct Census {
     pub timers: usize,
     /// Calls in the live view.
     pub calls: usize,
+}
+
+impl Census {
+    /// Adds that of another partition.
+    pub fn add(&mut self, other: &Self) {
+        self.server_transactions += other.server_transactions;
+        self.client_transactions += other.client_transactions;
+        self.response_contexts += other.response_contexts;
+        self.open_questions += other.open_questions;
+        self.timers += other.timers;
+        self.calls += other.calls;
+    }
 }
