@@ -1,0 +1,478 @@
+//! Runs the partitions: hands them inputs, and does what comes out.
+//!
+//! Each partition is behind one lock. The thread that brings an input runs it, and works off
+//! what follows: a question whose answer another partition owns is answered on the spot, the
+//! first lock released before the second is taken.
+
+use crate::clock::Clock;
+use crate::connections::{Connections, Parcel};
+use crate::events::Events;
+use crate::limits;
+use crate::metrics::{Metrics, Numbers, count, count_many};
+use crate::resolver::Resolver;
+use crate::tcp::StreamLimits;
+use crate::udp::Sockets;
+use ringway_core::boundary::{
+    Answer, AskId, Asker, Command, Input, Outbox, Output, Question, TransactionRef,
+};
+use ringway_core::counters::Counters;
+use ringway_core::flow::{Flow, Listener, Transport};
+use ringway_core::keys::Keys;
+use ringway_core::node::{Node, Setup, home_of};
+use ringway_core::snapshot::Snapshot;
+use ringway_core::time::Instant;
+use ringway_store::GroupCommit;
+use ringway_wire::Message;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use tracing::error;
+
+/// The partitions and everything they reach the world with.
+#[derive(Debug)]
+pub struct Engine {
+    partitions: Vec<Partition>,
+    setup: Setup,
+    snapshot: RwLock<Arc<Snapshot>>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    events: Events,
+    pub(crate) sockets: Sockets,
+    pub(crate) connections: Connections,
+    /// What partitions had counted that were given up: counters never go back.
+    given_up: Mutex<Counters>,
+    store: OnceLock<GroupCommit>,
+    resolver: OnceLock<Resolver>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    node: Mutex<Node>,
+    /// When it wants to be woken, in microseconds since the Unix epoch.
+    due: AtomicU64,
+    /// Panics since it was made.
+    panics: AtomicU32,
+}
+
+/// What an engine is made of.
+pub(crate) struct Parts {
+    pub(crate) keys: Keys,
+    pub(crate) seed: u64,
+    pub(crate) listeners: Arc<[Listener]>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) sockets: Sockets,
+    pub(crate) streams: StreamLimits,
+    pub(crate) clock: Clock,
+    pub(crate) partitions: u32,
+}
+
+/// What one thread needs to run partitions; used again for every batch.
+#[derive(Debug, Default)]
+pub struct Work {
+    outbox: Outbox,
+    queue: VecDeque<(u32, Owned)>,
+    sends: Vec<Send>,
+    /// Whose sockets are written to; threads that are no worker use those of the first.
+    worker: usize,
+}
+
+impl Work {
+    pub(crate) fn of_worker(worker: usize) -> Self {
+        Self { worker, ..Self::default() }
+    }
+}
+
+/// An input that borrows nothing.
+#[derive(Debug)]
+enum Owned {
+    Asked(Asker, Question),
+    Answered(AskId, Answer),
+    Undelivered(TransactionRef),
+}
+
+/// A message to be sent, its bytes in the outbox.
+#[derive(Debug)]
+pub(crate) struct Send {
+    pub(crate) flow: Flow,
+    pub(crate) bytes: Range<usize>,
+    partition: u32,
+    on_failure: Option<TransactionRef>,
+}
+
+impl Engine {
+    /// Partitions that have nothing yet.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { keys, seed, listeners, snapshot, sockets, streams, clock, partitions } = parts;
+        let setup = Setup {
+            keys: Arc::new(keys),
+            listeners,
+            partition: 0,
+            partitions,
+            seed,
+            started: clock.started(),
+        };
+        let snapshot = Arc::new(snapshot);
+        let metrics = Arc::new(Metrics::default());
+        let partition = |n: u32| {
+            let setup = Setup { partition: n, seed: setup.seed ^ u64::from(n), ..setup.clone() };
+            let node = Mutex::new(Node::new(setup, Arc::clone(&snapshot)));
+            Partition { node, due: AtomicU64::new(u64::MAX), panics: AtomicU32::new(0) }
+        };
+        Self {
+            partitions: (0..partitions).map(partition).collect(),
+            events: Events::new(Arc::clone(&metrics)),
+            connections: Connections::new(Arc::clone(&metrics), clock.started(), streams),
+            metrics,
+            snapshot: RwLock::new(snapshot),
+            setup,
+            clock,
+            sockets,
+            given_up: Mutex::default(),
+            store: OnceLock::new(),
+            resolver: OnceLock::new(),
+        }
+    }
+
+    /// Gives it the store and the resolver, which themselves need it to answer.
+    pub(crate) fn connect(&self, store: GroupCommit, resolver: Resolver) {
+        assert!(self.store.set(store).is_ok(), "an engine is connected once");
+        assert!(self.resolver.set(resolver).is_ok(), "an engine is connected once");
+    }
+
+    /// What the program itself counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The open stream connections.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// The listening sockets.
+    pub fn listeners(&self) -> &Arc<[Listener]> {
+        &self.setup.listeners
+    }
+
+    /// Accounts, domains and rules as they are now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces accounts, domains and rules in all partitions.
+    pub fn use_snapshot(&self, snapshot: Snapshot, work: &mut Work) {
+        let snapshot = Arc::new(snapshot);
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
+        self.command_all(|| Command::UseSnapshot(Arc::clone(&snapshot)), work);
+    }
+
+    /// Tells every partition the same.
+    pub fn command_all(&self, command: impl Fn() -> Command, work: &mut Work) {
+        for partition in 0..self.partitions.len() as u32 {
+            self.run(partition, Input::Commanded(command()), work);
+        }
+        self.flush(work);
+    }
+
+    /// Tells the partition that owns an address-of-record something.
+    pub fn command_owner(
+        &self,
+        aor: &ringway_core::address_of_record::AddressOfRecord,
+        command: Command,
+        work: &mut Work,
+    ) {
+        let partition = self.place(self.setup.keys.partition_of(aor));
+        self.run(partition, Input::Commanded(command), work);
+    }
+
+    fn place(&self, hash: u64) -> u32 {
+        (hash % self.partitions.len() as u64) as u32
+    }
+
+    /// A message arrived.
+    pub fn receive(&self, snapshot: &Snapshot, flow: Flow, message: Message<'_>, work: &mut Work) {
+        let partition = self.place(home_of(&self.setup, snapshot, &message));
+        self.run(partition, Input::Message { flow, message }, work);
+    }
+
+    /// A connection ended.
+    pub fn flow_closed(&self, flow: Flow, work: &mut Work) {
+        for partition in 0..self.partitions.len() as u32 {
+            self.run(partition, Input::FlowClosed(flow), work);
+        }
+        self.flush(work);
+    }
+
+    /// Something could not be sent.
+    pub(crate) fn undelivered(&self, partition: u32, failed: TransactionRef, work: &mut Work) {
+        self.run(partition, Input::Undelivered(failed), work);
+        self.flush(work);
+    }
+
+    /// An answer from the store or the resolver.
+    pub(crate) fn answered(&self, partition: u32, ask: AskId, answer: Answer, work: &mut Work) {
+        self.run(partition, Input::Answered { ask, answer }, work);
+    }
+
+    /// Wakes the partitions whose time has come, of those that this worker looks after.
+    pub(crate) fn tick(&self, worker: usize, workers: usize, work: &mut Work) {
+        let now = self.clock.now().as_micros();
+        for (n, partition) in self.partitions.iter().enumerate().skip(worker).step_by(workers) {
+            if partition.due.load(Ordering::Relaxed) <= now {
+                self.run(n as u32, Input::TimeIsUp, work);
+            }
+        }
+        self.flush(work);
+    }
+
+    /// Runs one input and all that follows from it at once.
+    fn run(&self, partition: u32, input: Input<'_>, work: &mut Work) {
+        self.step(partition, input, work);
+        let mut steps = 0;
+        while let Some((partition, owned)) = work.queue.pop_front() {
+            let input = match owned {
+                Owned::Asked(asker, question) => Input::Asked { asker, question },
+                Owned::Answered(ask, answer) => Input::Answered { ask, answer },
+                Owned::Undelivered(transaction) => Input::Undelivered(transaction),
+            };
+            self.step(partition, input, work);
+            steps += 1;
+            if steps >= limits::STEPS {
+                count(&self.metrics.steps_cut);
+                work.queue.clear();
+            }
+        }
+    }
+
+    fn step(&self, number: u32, input: Input<'_>, work: &mut Work) {
+        let partition = &self.partitions[number as usize];
+        let now = self.clock.now();
+        let outbox = &mut work.outbox;
+        let (outputs, bytes) = (outbox.outputs.len(), outbox.bytes.len());
+        let ran = {
+            let what = Sample::of(&input);
+            let mut node = lock(&partition.node);
+            // A17, A18: a panic costs this message and nothing else. What the node had done for
+            // it so far stays; its timers clear it away.
+            let ran = catch_unwind(AssertUnwindSafe(|| {
+                #[cfg(test)]
+                tests::panic_if_asked(&input);
+                node.handle(now, input, outbox)
+            }));
+            if ran.is_err() {
+                self.on_panic(number, &mut node, &what);
+            }
+            ran
+        };
+        match ran {
+            Ok(due) => {
+                let due = due.map_or(u64::MAX, Instant::as_micros);
+                partition.due.store(due, Ordering::Relaxed);
+            }
+            Err(_) => {
+                // Whatever timers it set are asked for at the next tick.
+                partition.due.store(now.as_micros(), Ordering::Relaxed);
+                outbox.outputs.truncate(outputs);
+                outbox.bytes.truncate(bytes);
+            }
+        }
+        self.take_outputs(number, now, work);
+    }
+
+    /// One panic may have hurt only the message that met it. The second one in a partition is
+    /// taken for a torn state: it is made anew with its bindings; its transactions are lost, its
+    /// calls go on, for their routes are in their messages.
+    fn on_panic(&self, number: u32, node: &mut Node, what: &Sample) {
+        count(&self.metrics.panics);
+        let partition = &self.partitions[number as usize];
+        let panics = partition.panics.fetch_add(1, Ordering::Relaxed) + 1;
+        let Sample { kind, length } = what;
+        error!(event = "panic", partition = number, panics, kind, length, "lost to a bug");
+        if panics < limits::PANICS_PER_PARTITION {
+            return;
+        }
+        partition.panics.store(0, Ordering::Relaxed);
+        let now = self.clock.now();
+        // Branches must not repeat those of the node that is given up.
+        let seed = self.setup.seed ^ u64::from(number) ^ now.as_micros().rotate_left(32);
+        let setup = Setup { partition: number, seed, ..self.setup.clone() };
+        let fresh = catch_unwind(AssertUnwindSafe(|| {
+            let mut fresh = Node::new(setup, self.snapshot());
+            let mut nothing = Outbox::default();
+            for (aor, bindings) in node.bindings() {
+                for binding in bindings {
+                    let restore = Command::Restore(aor.clone(), binding.clone());
+                    fresh.handle(now, Input::Commanded(restore), &mut nothing);
+                }
+            }
+            fresh
+        }));
+        match fresh {
+            Ok(fresh) => {
+                self.given_up().add(node.counters());
+                *node = fresh;
+            }
+            Err(_) => error!(event = "partition_kept", partition = number, "it cannot be read"),
+        }
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, Counters> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_outputs(&self, number: u32, now: Instant, work: &mut Work) {
+        for output in work.outbox.outputs.drain(..) {
+            match output {
+                Output::Send { flow, bytes, on_failure } => {
+                    work.sends.push(Send { flow, bytes, partition: number, on_failure });
+                }
+                Output::Ask { ask, question } => match question.owner() {
+                    Some(aor) => {
+                        let owner = self.place(self.setup.keys.partition_of(aor));
+                        let asker = Asker { partition: number, ask };
+                        work.queue.push_back((owner, Owned::Asked(asker, question)));
+                    }
+                    None => {
+                        if let Err(failed) = self.ask_world(number, ask, question) {
+                            work.queue.push_back((number, Owned::Answered(ask, failed)));
+                        }
+                    }
+                },
+                Output::Answer { asker, answer } => {
+                    work.queue.push_back((asker.partition, Owned::Answered(asker.ask, answer)));
+                }
+                Output::Event(event) => self.events.log(now.as_secs(), number, &event),
+            }
+        }
+    }
+
+    /// Passes a question to the store or the resolver; hands back the answer if neither can.
+    fn ask_world(&self, partition: u32, ask: AskId, question: Question) -> Result<(), Answer> {
+        match (question, self.store.get(), self.resolver.get()) {
+            (Question::Keep(writes), Some(store), _) => {
+                store.submit((partition, ask.0), writes).map_err(|_| Answer::Failed)
+            }
+            (Question::Resolve { host, port, transport }, _, Some(resolver)) => {
+                resolver.ask((partition, ask), &host, port, transport)
+            }
+            _ => Err(Answer::Failed),
+        }
+    }
+
+    /// Sends all that was written, and works off what comes of failures.
+    pub(crate) fn flush(&self, work: &mut Work) {
+        while !work.sends.is_empty() {
+            let mut sends = std::mem::take(&mut work.sends);
+            let datagrams = sends.iter().filter(|send| send.flow.transport == Transport::Udp);
+            let (sent, unsent) = self.sockets.send(work.worker, datagrams, &work.outbox.bytes);
+            count_many(&self.metrics.datagrams_sent, sent);
+            count_many(&self.metrics.datagrams_unsent, unsent);
+            for send in &sends {
+                if send.flow.transport == Transport::Udp {
+                    continue;
+                }
+                let bytes = &work.outbox.bytes[send.bytes.clone()];
+                let parcel = Parcel::new(bytes, (send.partition, send.on_failure));
+                if !self.connections.send(&send.flow, parcel)
+                    && let Some(failed) = send.on_failure
+                {
+                    work.queue.push_back((send.partition, Owned::Undelivered(failed)));
+                }
+            }
+            sends.clear();
+            work.outbox.bytes.clear();
+            while let Some((partition, Owned::Undelivered(failed))) = work.queue.pop_front() {
+                self.run(partition, Input::Undelivered(failed), work);
+            }
+            if work.sends.is_empty() {
+                // Keeps its memory for the next batch.
+                work.sends = sends;
+            }
+        }
+        work.outbox.bytes.clear();
+    }
+
+    /// Whether any request is still under way, or any answer still awaited.
+    pub(crate) fn is_busy(&self) -> bool {
+        let busy = |node: &Node| {
+            let census = node.census();
+            census.client_transactions + census.response_contexts + census.open_questions > 0
+        };
+        self.partitions.iter().any(|partition| busy(&lock(&partition.node)))
+    }
+
+    /// Commits what waits, and keeps nothing more.
+    pub(crate) fn close_store(&self) {
+        if let Some(store) = self.store.get() {
+            // The store itself is let go of here, and with it its lock on the folder.
+            drop(store.close());
+        }
+    }
+
+    /// Looks at every partition in turn.
+    pub fn visit(&self, mut look: impl FnMut(u32, &Node)) {
+        for (n, partition) in self.partitions.iter().enumerate() {
+            look(n as u32, &lock(&partition.node));
+        }
+    }
+
+    /// All numbers of the running server.
+    pub fn numbers(&self) -> Numbers {
+        let mut numbers = Numbers {
+            connections: self.connections.len() as u64,
+            uptime_s: self.clock.now().since(self.clock.started()).as_secs(),
+            ..Numbers::default()
+        };
+        numbers.counters.add(&self.given_up());
+        self.visit(|_, node| {
+            numbers.counters.add(node.counters());
+            numbers.census.add(&node.census());
+            numbers.registrations += node.registrations() as u64;
+        });
+        numbers
+    }
+
+    /// The bindings of one address-of-record, as a caller would find them.
+    pub fn locate(
+        &self,
+        aor: &ringway_core::address_of_record::AddressOfRecord,
+    ) -> Vec<ringway_core::binding::Binding> {
+        let partition = self.place(self.setup.keys.partition_of(aor));
+        let node = lock(&self.partitions[partition as usize].node);
+        node.locate(aor, self.clock.now())
+    }
+}
+
+/// What a log may show of an input that we failed at: nothing of what people said.
+struct Sample {
+    kind: &'static str,
+    length: usize,
+}
+
+impl Sample {
+    fn of(input: &Input<'_>) -> Self {
+        let (kind, length) = match input {
+            Input::Message { message, .. } if message.is_request() => {
+                ("request", message.bytes().len())
+            }
+            Input::Message { message, .. } => ("response", message.bytes().len()),
+            Input::FlowClosed(_) => ("flow closed", 0),
+            Input::Undelivered(_) => ("undelivered", 0),
+            Input::Asked { .. } => ("asked", 0),
+            Input::Answered { .. } => ("answered", 0),
+            Input::Commanded(_) => ("commanded", 0),
+            Input::TimeIsUp => ("time is up", 0),
+        };
+        Self { kind, length }
+    }
+}
+
+/// What a panic left behind is still a node: see [`Engine::step`].
+fn lock(node: &Mutex<Node>) -> MutexGuard<'_, Node> {
+    node.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

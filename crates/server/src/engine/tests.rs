@@ -1,0 +1,108 @@
+//! What a panic costs.
+
+use super::*;
+use crate::listen::Endpoint;
+use crate::server::{Data, Running, Startup, start};
+use ringway_core::account::{Account, Ha1};
+use ringway_core::address_of_record::AddressOfRecord;
+use ringway_core::snapshot::{Peer, Settings};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// Panics for requests with a method that only tests know.
+pub(super) fn panic_if_asked(input: &Input<'_>) {
+    if let Input::Message { message, .. } = input {
+        assert!(message.method().as_bytes() != b"PANIC", "asked to");
+    }
+}
+
+fn running() -> (Running, UdpSocket) {
+    let loopback = Ipv4Addr::LOCALHOST.into();
+    let bob = AddressOfRecord::from_text("bob@example.org").unwrap();
+    let bob = Account { aor: bob, ha1: Ha1::default(), display_name: "".into(), enabled: true };
+    let running = start(&Startup {
+        domains: vec!["example.org".into()],
+        listen: vec![Endpoint { transport: Transport::Udp, address: Some(loopback), port: 0 }],
+        advertise: None,
+        data: Data::Memory,
+        accounts: vec![bob],
+        workers: 1,
+        settings: Settings::default(),
+        peers: vec![Peer {
+            name: "loopback".into(),
+            networks: vec![(loopback, 8)],
+            may_register: true,
+        }],
+        streams: StreamLimits::default(),
+    })
+    .unwrap();
+    let phone = UdpSocket::bind((loopback, 0)).unwrap();
+    phone.connect(running.listeners()[0].local).unwrap();
+    phone.set_read_timeout(Some(LONG)).unwrap();
+    (running, phone)
+}
+
+fn send(phone: &UdpSocket, method: &str, call: &str, number: u32) {
+    let from = phone.local_addr().unwrap();
+    let text = format!(
+        "{method} sip:example.org SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {from};branch=z9hG4bK{number};rport\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:bob@example.org>;tag=a\r\nTo: <sip:bob@example.org>\r\n\
+         Call-ID: {call}\r\nCSeq: {number} {method}\r\nContact: <sip:bob@{from}>\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    phone.send(text.as_bytes()).unwrap();
+}
+
+fn answer(phone: &UdpSocket) -> String {
+    let mut buffer = [0; 2_048];
+    let length = phone.recv(&mut buffer).expect("an answer");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+#[test]
+fn a18_a_panic_costs_its_message_and_nothing_else() {
+    let (running, phone) = running();
+    for number in 1..=1_000 {
+        // The same Call-ID: the same partition.
+        if number % 10 == 0 {
+            send(&phone, "PANIC", "one", 5_000 + number);
+        }
+        send(&phone, "OPTIONS", "one", number);
+        let answer = answer(&phone);
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+        assert!(answer.contains(&format!("CSeq: {number} OPTIONS")), "{answer}");
+    }
+    assert_eq!(running.engine().metrics().panics.load(Ordering::Relaxed), 100);
+    running.shutdown(LONG);
+}
+
+#[test]
+fn a18_a_partition_made_anew_keeps_its_bindings() {
+    let (running, phone) = running();
+    send(&phone, "REGISTER", "reg", 1);
+    let first = answer(&phone);
+    assert!(first.starts_with("SIP/2.0 200 "), "{first}");
+    let bob = AddressOfRecord::from_text("bob@example.org").unwrap();
+    let before = running.engine().locate(&bob);
+    assert_eq!(before.len(), 1);
+    let engine = running.engine();
+    let home = engine.place(engine.setup.keys.partition_of(&bob));
+    let is_home = |call: &String| {
+        engine.place(engine.setup.keys.hash64(b"call-id", &[call.as_bytes()])) == home
+    };
+    let call = (0..10_000).map(|n| format!("c{n}")).find(is_home).expect("one in 64");
+    for number in 2..4 {
+        send(&phone, "PANIC", &call, number);
+    }
+    send(&phone, "OPTIONS", &call, 9);
+    assert!(answer(&phone).contains("CSeq: 9 OPTIONS"));
+    assert_eq!(engine.metrics().panics.load(Ordering::Relaxed), 2);
+    // The new node has counted nothing yet but what came after.
+    assert_eq!(lock(&engine.partitions[home as usize].node).counters().requests.len(), 1);
+    assert_eq!(engine.numbers().counters.requests.get("REGISTER"), Some(&1));
+    assert_eq!(engine.locate(&bob), before);
+    running.shutdown(LONG);
+}

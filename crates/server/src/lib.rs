@@ -1,0 +1,20 @@
+//! The program that does: sockets, threads, disk and people. No SIP decision is taken here.
+//!
+//! ```text
+//! udp, tcp -> engine -> partition (core::Node) -> engine -> udp, tcp
+//!               |  ^                                |
+//!               v  └── store, resolver <────────────┘
+//!            events -> log, metrics
+//! ```
+
+pub mod server;
+pub mod listen;
+pub mod udp;
+pub mod tcp;
+pub mod connections;
+pub mod engine;
+pub mod resolver;
+pub mod events;
+pub mod metrics;
+pub mod clock;
+pub mod limits;

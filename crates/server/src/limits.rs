@@ -1,0 +1,49 @@
+//! Every limit of the program, each with its reason.
+
+use std::time::Duration;
+
+/// Partitions: many more than workers, so that locks are free when one looks.
+pub const PARTITIONS: u32 = 64;
+/// Datagrams received or sent with one call.
+pub const BATCH: usize = 64;
+/// Batches taken from one socket before the others and the clock have their turn.
+pub const ROUNDS: usize = 8;
+/// The longest a worker sleeps while timers may run: how late a timer can be.
+pub const TICK: Duration = Duration::from_millis(20);
+/// Socket buffers: a burst of thousands of messages must not be lost.
+pub const SOCKET_BUFFER: usize = 4 << 20;
+/// Stream connections in all.
+pub const CONNECTIONS: usize = 100_000;
+/// Stream connections from one address: a whole office behind one router fits.
+pub const CONNECTIONS_PER_ADDRESS: usize = 2_000;
+/// Bytes waiting to be written to one connection; a reader so slow is cut off.
+pub const WRITE_QUEUE: usize = 512 << 10;
+/// A connection on which nothing arrives is closed (RFC 3261 §18 asks for at least 64·T1).
+pub const IDLE: Duration = Duration::from_secs(600);
+/// A message that began must be complete by then (A1).
+pub const PARTIAL: Duration = Duration::from_secs(30);
+/// A connection that we open must be there by then.
+pub const CONNECT: Duration = Duration::from_secs(4);
+/// A stream target that could not be reached is not tried again so soon.
+pub const DEAD_TARGET: Duration = Duration::from_secs(60);
+/// Dead targets remembered.
+pub const DEAD_TARGETS: usize = 4_096;
+/// A look-up by name must be done by then.
+pub const LOOKUP: Duration = Duration::from_secs(4);
+/// Look-ups under way.
+pub const LOOKUPS: usize = 256;
+/// Log lines of one kind in one second; the rest is counted.
+pub const LOG_LINES_PER_SECOND: u64 = 50;
+/// Steps that may follow from one input: an order of magnitude above the most branches times the
+/// questions of each. What is left over ends by the deadline of its question.
+pub const STEPS: usize = 1_024;
+/// Panics after which a partition is made anew: one may be chance, two are a torn state.
+pub const PANICS_PER_PARTITION: u32 = 2;
+/// A graceful stop waits so long for transactions to end.
+pub const DRAIN: Duration = Duration::from_secs(5);
+/// Retry-After of what is refused while stopping, in seconds.
+pub const DRAIN_RETRY_S: u32 = 5;
+/// What is written already may still leave a connection that ends.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The exit code of a process that was told twice to stop.
+pub const EXIT_INTERRUPTED: i32 = 130;

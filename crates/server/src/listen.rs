@@ -1,0 +1,149 @@
+//! From "listen on 5060" to sockets on exact addresses.
+//!
+//! A wildcard is expanded into the addresses of all interfaces. A socket on an exact address
+//! knows what to write into Via and Record-Route, and answers from the address that was asked.
+
+use crate::{tcp, udp};
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+use ringway_core::flow::{Listener, Transport};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// One entry of `listen`: a transport and an address, or all addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// The transport.
+    pub transport: Transport,
+    /// The address; `None` is all of them.
+    pub address: Option<IpAddr>,
+    /// The port; 0 takes a free one.
+    pub port: u16,
+}
+
+/// Sockets that are bound, and what the core calls them.
+#[derive(Debug, Default)]
+pub struct Bound {
+    /// For the core.
+    pub listeners: Vec<Listener>,
+    /// In the same order: sockets per worker, none for streams.
+    pub udp: Vec<Vec<std::net::UdpSocket>>,
+    /// Stream listeners with their place among `listeners`.
+    pub tcp: Vec<(u16, std::net::TcpListener)>,
+}
+
+/// An address could not be had.
+#[derive(Debug)]
+pub struct CannotListen {
+    /// Which.
+    pub transport: Transport,
+    /// Where.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub cause: io::Error,
+}
+
+impl fmt::Display for CannotListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (transport, address) = (self.transport, self.address);
+        match self.cause.kind() {
+            io::ErrorKind::AddrInUse => {
+                write!(f, "another program already listens on {transport} {address}")
+            }
+            io::ErrorKind::PermissionDenied => {
+                write!(
+                    f,
+                    "not allowed to listen on {transport} {address}: ports below 1024 need root or \
+                     CAP_NET_BIND_SERVICE"
+                )
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                write!(f, "{} is no address of this machine", address.ip())
+            }
+            _ => write!(f, "cannot listen on {transport} {address}: {}", self.cause),
+        }
+    }
+}
+
+impl std::error::Error for CannotListen {}
+
+/// Binds all endpoints, or none.
+///
+/// # Errors
+/// The first address that cannot be had.
+pub fn bind(
+    endpoints: &[Endpoint],
+    advertise: Option<IpAddr>,
+    workers: usize,
+) -> Result<Bound, CannotListen> {
+    let mut bound = Bound::default();
+    for endpoint in endpoints {
+        for ip in expand(endpoint.address) {
+            let transport = endpoint.transport;
+            // UDP and TCP on one free port: the second asks for what the first got.
+            let twin = bound
+                .listeners
+                .iter()
+                .find(|l| endpoint.port == 0 && l.local.ip() == ip && l.transport != transport);
+            let port = twin.map_or(endpoint.port, |twin| twin.local.port());
+            let address = SocketAddr::new(ip, port);
+            let cannot = |cause| CannotListen { transport, address, cause };
+            let local = match transport {
+                Transport::Udp => {
+                    let sockets = udp::bind(address, workers).map_err(cannot)?;
+                    let local = sockets.first().map(|s| s.local_addr()).transpose();
+                    bound.udp.push(sockets);
+                    local.map_err(cannot)?.unwrap_or(address)
+                }
+                _ => {
+                    let listener = tcp::bind(address).map_err(cannot)?;
+                    let local = listener.local_addr().map_err(cannot)?;
+                    bound.udp.push(Vec::new());
+                    bound.tcp.push((bound.listeners.len() as u16, listener));
+                    local
+                }
+            };
+            let advertised = advertise
+                .filter(|to| to.is_ipv4() == local.is_ipv4() && !local.ip().is_loopback())
+                .map(|to| SocketAddr::new(to, local.port()));
+            bound.listeners.push(Listener { transport, local, advertised });
+        }
+    }
+    Ok(bound)
+}
+
+/// The addresses of all interfaces that are up. IPv6 link-local ones are left out: they mean
+/// nothing without an interface, and a SIP URI cannot name one.
+fn expand(address: Option<IpAddr>) -> Vec<IpAddr> {
+    match address {
+        Some(IpAddr::V4(v4)) if v4.is_unspecified() => interfaces(|ip| ip.is_ipv4()),
+        Some(IpAddr::V6(v6)) if v6.is_unspecified() => interfaces(|ip| ip.is_ipv6()),
+        Some(exact) => vec![exact],
+        None => interfaces(|_| true),
+    }
+}
+
+fn interfaces(wanted: impl Fn(&IpAddr) -> bool) -> Vec<IpAddr> {
+    let mut found: Vec<IpAddr> = Vec::new();
+    for interface in getifaddrs().into_iter().flatten() {
+        if !interface.flags.contains(InterfaceFlags::IFF_UP) {
+            continue;
+        }
+        let Some(address) = interface.address else { continue };
+        let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+            (Some(v4), _) => IpAddr::V4(v4.ip()),
+            (_, Some(v6)) => IpAddr::V6(v6.ip()),
+            (None, None) => continue,
+        };
+        let link_local = matches!(ip, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80);
+        if wanted(&ip) && !link_local && !found.contains(&ip) {
+            found.push(ip);
+        }
+    }
+    if found.is_empty() {
+        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        found.extend(loopback.into_iter().filter(|ip| wanted(ip)));
+    }
+    found
+}

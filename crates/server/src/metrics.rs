@@ -1,0 +1,160 @@
+//! Counters of the program itself, and all counters as Prometheus text.
+
+use ringway_core::counters::Counters;
+use ringway_core::node::Census;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the shell counts; the partitions count for themselves.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Datagrams received.
+    pub datagrams_received: AtomicU64,
+    /// Datagrams sent.
+    pub datagrams_sent: AtomicU64,
+    /// Datagrams that the kernel did not take.
+    pub datagrams_unsent: AtomicU64,
+    /// Bytes that are no SIP message.
+    pub not_sip: AtomicU64,
+    /// Connections accepted.
+    pub connections_accepted: AtomicU64,
+    /// Connections refused at a limit.
+    pub connections_refused: AtomicU64,
+    /// Connections closed because nothing, or nothing whole, came.
+    pub connections_timed_out: AtomicU64,
+    /// Connections closed because the far side read too slowly.
+    pub connections_too_slow: AtomicU64,
+    /// Messages lost to a panic.
+    pub panics: AtomicU64,
+    /// Inputs from which more followed than is allowed.
+    pub steps_cut: AtomicU64,
+    /// Log lines left out to keep the log bounded.
+    pub log_lines_dropped: AtomicU64,
+    /// Writes that the store could not keep.
+    pub store_failures: AtomicU64,
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Adds several.
+pub(crate) fn count_many(counter: &AtomicU64, n: usize) {
+    counter.fetch_add(n as u64, Ordering::Relaxed);
+}
+
+/// Everything that is shown of the running server in numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Numbers {
+    /// What the partitions counted.
+    pub counters: Counters,
+    /// How full their tables are.
+    pub census: Census,
+    /// Bindings now.
+    pub registrations: u64,
+    /// Open connections now.
+    pub connections: u64,
+    /// Seconds since the start.
+    pub uptime_s: u64,
+}
+
+/// The Prometheus text exposition format 0.0.4.
+pub fn render_prometheus(numbers: &Numbers, shell: &Metrics) -> String {
+    let mut text = String::with_capacity(4_096);
+    let counters = &numbers.counters;
+    labelled(&mut text, "ringway_sip_requests_total", "method", &counters.requests);
+    for (direction, classes) in
+        [("in", &counters.responses_received), ("out", &counters.responses_sent)]
+    {
+        for (class, count) in classes.iter().enumerate().skip(1) {
+            let name = "ringway_sip_responses_total";
+            line(
+                &mut text,
+                &format!("{name}{{class=\"{class}xx\",direction=\"{direction}\"}}"),
+                *count,
+            );
+        }
+    }
+    labelled(&mut text, "ringway_refused_total", "reason", &counters.refused);
+    labelled(&mut text, "ringway_dropped_total", "reason", &counters.dropped);
+    labelled(&mut text, "ringway_auth_failures_total", "reason", &counters.auth_failures);
+    labelled(&mut text, "ringway_register_total", "result", &counters.registrations);
+    labelled(&mut text, "ringway_calls_total", "result", &counters.calls);
+    let census = &numbers.census;
+    for (name, value) in [
+        ("ringway_registrations", numbers.registrations),
+        ("ringway_calls_active", census.calls as u64),
+        ("ringway_connections", numbers.connections),
+        ("ringway_uptime_seconds", numbers.uptime_s),
+        ("ringway_sip_transactions{type=\"server\"}", census.server_transactions as u64),
+        ("ringway_sip_transactions{type=\"client\"}", census.client_transactions as u64),
+        ("ringway_open_questions", census.open_questions as u64),
+    ] {
+        line(&mut text, name, value);
+    }
+    for (name, counter) in shell_counters(shell) {
+        line(&mut text, name, counter);
+    }
+    text
+}
+
+fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 12] {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    [
+        ("ringway_datagrams_received_total", read(&shell.datagrams_received)),
+        ("ringway_datagrams_sent_total", read(&shell.datagrams_sent)),
+        ("ringway_datagrams_unsent_total", read(&shell.datagrams_unsent)),
+        ("ringway_sip_parse_errors_total", read(&shell.not_sip)),
+        ("ringway_connections_accepted_total", read(&shell.connections_accepted)),
+        ("ringway_connections_refused_total", read(&shell.connections_refused)),
+        ("ringway_connections_timed_out_total", read(&shell.connections_timed_out)),
+        ("ringway_connections_too_slow_total", read(&shell.connections_too_slow)),
+        ("ringway_panics_total", read(&shell.panics)),
+        ("ringway_steps_cut_total", read(&shell.steps_cut)),
+        ("ringway_log_lines_dropped_total", read(&shell.log_lines_dropped)),
+        ("ringway_store_failures_total", read(&shell.store_failures)),
+    ]
+}
+
+fn labelled(
+    text: &mut String,
+    name: &str,
+    label: &str,
+    table: &std::collections::BTreeMap<&'static str, u64>,
+) {
+    for (value, count) in table {
+        line(text, &format!("{name}{{{label}=\"{value}\"}}"), *count);
+    }
+}
+
+fn line(text: &mut String, name: &str, value: u64) {
+    // Writing to memory cannot fail.
+    let _ = writeln!(text, "{name} {value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_is_what_prometheus_reads() {
+        let mut numbers = Numbers { registrations: 3, ..Numbers::default() };
+        numbers.counters.requests.insert("INVITE", 7);
+        let shell = Metrics::default();
+        count(&shell.panics);
+        let text = render_prometheus(&numbers, &shell);
+        for line in [
+            "ringway_sip_requests_total{method=\"INVITE\"} 7",
+            "ringway_sip_responses_total{class=\"2xx\",direction=\"in\"} 0",
+            "ringway_registrations 3",
+            "ringway_panics_total 1",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in\n{text}");
+        }
+        for line in text.lines() {
+            let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+            assert!(name.starts_with("ringway_") && value.parse::<u64>().is_ok(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The running server: from a description of what to do to sockets, threads and partitions, and
+//! back to nothing without losing what was promised.
+
+use crate::clock::Clock;
+use crate::engine::{Engine, Parts, Work};
+use crate::limits;
+use crate::listen::{self, CannotListen, Endpoint};
+use crate::metrics::count;
+use crate::resolver::Resolver;
+use crate::tcp::{self, StreamLimits};
+use crate::udp::{self, Sockets};
+use ringway_core::account::Account;
+use ringway_core::boundary::{Answer, AskId, Command, CommitToken};
+use ringway_core::flow::{Listener, SocketId};
+use ringway_core::keys::Keys;
+use ringway_core::snapshot::{Peer, Settings, Snapshot};
+use ringway_store::{GroupCommit, Memory, Sqlite, Store, StoreError, Ticket};
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle as Task;
+use tracing::{error, info};
+
+/// What a server is started with; already checked.
+#[derive(Clone, Debug)]
+pub struct Startup {
+    /// The domains we serve; the first is what our own addresses stand for.
+    pub domains: Vec<String>,
+    /// Where to listen.
+    pub listen: Vec<Endpoint>,
+    /// The address to announce instead of our own, behind address translation.
+    pub advertise: Option<IpAddr>,
+    /// Where accounts and bindings are kept.
+    pub data: Data,
+    /// Accounts known besides those in the store.
+    pub accounts: Vec<Account>,
+    /// Worker threads; 0 is one per processor.
+    pub workers: usize,
+    /// Numbers and choices of the core.
+    pub settings: Settings,
+    /// Who needs no password.
+    pub peers: Vec<Peer>,
+    /// What a stream connection may do.
+    pub streams: StreamLimits,
+}
+
+/// Where accounts and bindings are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Data {
+    /// In a folder, and there after a crash.
+    Folder(PathBuf),
+    /// In memory: nothing survives the process.
+    Memory,
+}
+
+/// Why a server did not start.
+#[derive(Debug)]
+pub enum CannotStart {
+    /// An address could not be had.
+    Listen(CannotListen),
+    /// The data could not be opened or read.
+    Store(StoreError),
+    /// The system gave no thread, or no randomness.
+    System(io::Error),
+}
+
+impl fmt::Display for CannotStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::System(error) => write!(f, "the system refused to start us: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for CannotStart {}
+
+impl From<CannotListen> for CannotStart {
+    fn from(error: CannotListen) -> Self {
+        Self::Listen(error)
+    }
+}
+
+impl From<StoreError> for CannotStart {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<io::Error> for CannotStart {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// A server that runs until it is shut down.
+#[derive(Debug)]
+pub struct Running {
+    engine: Arc<Engine>,
+    runtime: Runtime,
+    accepting: Vec<Task<()>>,
+    workers: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Starts the server. When it returns, messages are answered.
+///
+/// # Errors
+/// If an address, the data or a thread cannot be had; then nothing is left running.
+pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
+    let clock = Clock::start();
+    let workers = match startup.workers {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let bound = listen::bind(&startup.listen, startup.advertise, workers)?;
+    let listeners: Arc<[Listener]> = bound.listeners.into();
+    let mut store: Box<dyn Store> = match &startup.data {
+        Data::Folder(folder) => Box::new(Sqlite::open(folder, Arc::clone(&listeners))?),
+        Data::Memory => Box::new(Memory::new()),
+    };
+    let engine = Arc::new(Engine::new(Parts {
+        keys: Keys::new(&store.secret()?),
+        seed: getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?,
+        listeners,
+        snapshot: snapshot(startup, &mut *store)?,
+        sockets: Sockets::new(bound.udp),
+        streams: startup.streams,
+        clock,
+        partitions: limits::PARTITIONS,
+    }));
+    let restored = restore(&engine, &mut *store)?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("streams")
+        .enable_all()
+        .build()?;
+    let commits = GroupCommit::start(store, move || clock.now().as_secs(), answers(&engine))?;
+    engine.connect(commits, Resolver::new(&engine, runtime.handle().clone()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut running = Running { engine, runtime, accepting: Vec::new(), workers: Vec::new(), stop };
+    running.accepting = running.begin_streams(bound.tcp)?;
+    if let Err(error) = running.begin_workers(workers) {
+        running.shutdown(Duration::ZERO);
+        return Err(error.into());
+    }
+    info!(event = "ready", restored, workers, listeners = running.listeners().len());
+    Ok(running)
+}
+
+fn snapshot(startup: &Startup, store: &mut dyn Store) -> Result<Snapshot, StoreError> {
+    let domains = startup.domains.iter().map(|d| d.to_ascii_lowercase().into_bytes().into());
+    let mut snapshot = Snapshot {
+        domains: domains.collect(),
+        default_domain: startup.domains.first().map(|d| d.to_ascii_lowercase().into_bytes().into()),
+        settings: startup.settings.clone(),
+        peers: startup.peers.clone(),
+        ..Snapshot::default()
+    };
+    store.accounts(&mut |account| snapshot.accounts.put(account))?;
+    for account in &startup.accounts {
+        snapshot.accounts.put(account.clone());
+    }
+    Ok(snapshot)
+}
+
+/// Gives the partitions the bindings that are kept; tells how many.
+fn restore(engine: &Engine, store: &mut dyn Store) -> Result<u64, StoreError> {
+    let (mut work, mut restored) = (Work::default(), 0);
+    let now_s = engine.clock.now().as_secs();
+    store.bindings(now_s, &mut |aor, binding| {
+        restored += 1;
+        let owner = aor.clone();
+        engine.command_owner(&owner, Command::Restore(aor, binding), &mut work);
+    })?;
+    engine.flush(&mut work);
+    Ok(restored)
+}
+
+/// What came of one request to the store.
+type Outcome = (Ticket, Result<CommitToken, StoreError>);
+
+/// What the thread of the store does with its results: tells the partitions that wait.
+fn answers(engine: &Arc<Engine>) -> impl FnMut(Vec<Outcome>) + Send + 'static {
+    let engine = Arc::downgrade(engine);
+    let mut work = Work::default();
+    move |results| {
+        let Some(engine) = engine.upgrade() else { return };
+        for ((partition, ask), result) in results {
+            let answer = match result {
+                Ok(token) => Answer::Kept(token),
+                Err(cause) => {
+                    count(&engine.metrics.store_failures);
+                    error!(event = "store_failed", reason = %cause);
+                    Answer::Failed
+                }
+            };
+            engine.answered(partition, AskId(ask), answer, &mut work);
+        }
+        engine.flush(&mut work);
+    }
+}
+
+impl Running {
+    fn begin_streams(
+        &self,
+        listeners: Vec<(u16, std::net::TcpListener)>,
+    ) -> io::Result<Vec<Task<()>>> {
+        let _inside = self.runtime.enter();
+        if let Some(dials) = self.engine.connections.take_dials() {
+            self.runtime.spawn(tcp::dial(Arc::clone(&self.engine), dials));
+        }
+        let begin = |(socket, listener)| {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let accept = tcp::accept(Arc::clone(&self.engine), SocketId(socket), listener);
+            Ok(self.runtime.spawn(accept))
+        };
+        listeners.into_iter().map(begin).collect()
+    }
+
+    fn begin_workers(&mut self, workers: usize) -> io::Result<()> {
+        for worker in 0..workers {
+            let (engine, stop) = (Arc::clone(&self.engine), Arc::clone(&self.stop));
+            let work = move || udp::work(&engine, (worker, workers), &stop);
+            let name = format!("worker {worker}");
+            self.workers.push(thread::Builder::new().name(name).spawn(work)?);
+        }
+        Ok(())
+    }
+
+    /// The sockets it listens on, with the ports it got.
+    pub fn listeners(&self) -> &[Listener] {
+        self.engine.listeners()
+    }
+
+    /// The partitions, to look at.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Takes nothing new, waits at most `patience` for what is under way, commits what waits and
+    /// ends. Everything acknowledged is on disk when it returns.
+    pub fn shutdown(self, patience: Duration) {
+        info!(event = "stopping");
+        for accepting in &self.accepting {
+            accepting.abort();
+        }
+        let drain = || Command::Drain { retry_after_s: limits::DRAIN_RETRY_S };
+        self.engine.command_all(drain, &mut Work::default());
+        let end = Instant::now() + patience;
+        while Instant::now() < end && self.engine.is_busy() {
+            thread::sleep(limits::TICK);
+        }
+        // The store first: what it commits last is still answered.
+        self.engine.close_store();
+        self.engine.connections.close_all();
+        self.stop.store(true, Ordering::Relaxed);
+        for worker in self.workers {
+            // A worker that panicked has said so already.
+            let _ = worker.join();
+        }
+        self.runtime.shutdown_timeout(limits::LAST_WORDS);
+        info!(event = "stopped");
+    }
+
+    /// Runs until SIGTERM or SIGINT, then stops gracefully; a second signal ends the process at
+    /// once.
+    ///
+    /// # Errors
+    /// If the signals cannot be waited for.
+    pub fn until_signalled(self) -> io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut terminate, mut interrupt) = {
+            let _inside = self.runtime.enter();
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        };
+        self.runtime.block_on(async {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        });
+        self.runtime.spawn(async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            std::process::exit(limits::EXIT_INTERRUPTED);
+        });
+        self.shutdown(limits::DRAIN);
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! Streams: each connection is a task that frames what comes, runs the partitions itself, and
+//! writes what is queued for it.
+
+use crate::connections::{Dial, Feed, Parcel};
+use crate::engine::{Engine, Work};
+use crate::limits;
+use crate::metrics::count;
+use ringway_core::flow::{ConnectionId, Flow, SocketId, Transport};
+use ringway_wire::{Frame, FrameError, Framer, Framing, Index, parse};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// What stream connections may do.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address.
+    pub connections_per_address: usize,
+    /// How long nothing at all may arrive.
+    pub idle: Duration,
+    /// How long a message may take from its first byte to its last.
+    pub partial: Duration,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            connections: limits::CONNECTIONS,
+            connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
+            idle: limits::IDLE,
+            partial: limits::PARTIAL,
+        }
+    }
+}
+
+/// Binds a listener. Port 0 takes a free one.
+///
+/// # Errors
+/// What the system says.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1_024)?;
+    Ok(socket.into())
+}
+
+/// Accepts connections for ever.
+pub(crate) async fn accept(engine: Arc<Engine>, socket: SocketId, listener: TcpListener) {
+    loop {
+        let Ok((stream, remote)) = listener.accept().await else {
+            // Out of descriptors or memory: others must finish first.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let connection = ConnectionId::NONE;
+        let flow = Flow { socket, transport: Transport::Tcp, connection, remote };
+        if let Some((flow, feed)) = engine.connections.accept(flow) {
+            tokio::spawn(serve(Arc::clone(&engine), flow, stream, feed));
+        }
+    }
+}
+
+/// Opens the connections that are asked for.
+pub(crate) async fn dial(engine: Arc<Engine>, mut dials: mpsc::Receiver<Dial>) {
+    while let Some(Dial { flow, feed }) = dials.recv().await {
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move {
+            match timeout(limits::CONNECT, open(&engine, &flow)).await {
+                Ok(Ok(stream)) => serve(engine, flow, stream, feed).await,
+                Ok(Err(_)) | Err(_) => {
+                    engine.connections.is_dead(&flow);
+                    give_up(&engine, flow, feed);
+                }
+            }
+        });
+    }
+}
+
+async fn open(engine: &Engine, flow: &Flow) -> io::Result<TcpStream> {
+    let local = engine.listeners().get(usize::from(flow.socket.0)).map(|l| l.local.ip());
+    let socket = if flow.remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(ip) = local {
+        socket.bind(SocketAddr::new(ip, 0))?;
+    }
+    socket.connect(flow.remote).await
+}
+
+/// The life of a connection.
+async fn serve(engine: Arc<Engine>, flow: Flow, stream: TcpStream, mut feed: Feed) {
+    let patience = engine.connections.limits;
+    // A message is one write: there is nothing to wait for.
+    let _ = stream.set_nodelay(true);
+    let (mut reader, mut writer) = stream.into_split();
+    let (pongs, mut pings) = mpsc::channel::<()>(4);
+    let reading = {
+        let engine = Arc::clone(&engine);
+        async move { read(&engine, flow, &mut reader, &pongs, patience).await }
+    };
+    let queued = Arc::clone(&feed.queued);
+    let writing = async {
+        let mut is_reading = true;
+        loop {
+            let parcel = tokio::select! {
+                parcel = feed.parcels.recv() => parcel,
+                ping = pings.recv(), if is_reading => match ping {
+                    Some(()) => Some(Parcel::new(b"\r\n", (0, None))),
+                    // Nothing more is read: what is queued already may still leave.
+                    None => {
+                        is_reading = false;
+                        feed.parcels.close();
+                        continue;
+                    }
+                },
+            };
+            // No more parcels: the connection ends, or the server stops.
+            let Some(parcel) = parcel else { break };
+            let written = timeout(patience.partial, writer.write_all(&parcel.bytes)).await;
+            if parcel.bytes.len() > 2 {
+                queued.fetch_sub(parcel.bytes.len(), Ordering::Relaxed);
+            }
+            if !matches!(written, Ok(Ok(()))) {
+                report(&engine, parcel.on_failure);
+                break;
+            }
+        }
+    };
+    {
+        tokio::pin!(writing);
+        tokio::select! {
+            () = reading => drop(timeout(limits::LAST_WORDS, &mut writing).await),
+            () = &mut writing => {}
+        }
+    }
+    give_up(&engine, flow, feed);
+}
+
+/// Ends a connection, and tells of all that was still to be written.
+fn give_up(engine: &Engine, flow: Flow, mut feed: Feed) {
+    engine.connections.ended(&flow);
+    feed.parcels.close();
+    while let Ok(parcel) = feed.parcels.try_recv() {
+        report(engine, parcel.on_failure);
+    }
+    engine.flow_closed(flow, &mut Work::default());
+}
+
+fn report(
+    engine: &Engine,
+    (partition, failed): (u32, Option<ringway_core::boundary::TransactionRef>),
+) {
+    if let Some(failed) = failed {
+        engine.undelivered(partition, failed, &mut Work::default());
+    }
+}
+
+async fn read(
+    engine: &Engine,
+    flow: Flow,
+    reader: &mut (impl AsyncReadExt + Unpin),
+    pongs: &mpsc::Sender<()>,
+    patience: StreamLimits,
+) {
+    let mut framer = Framer::new();
+    let mut buffer = vec![0; 4_096];
+    let mut index = Index::new();
+    let mut partial_since: Option<Instant> = None;
+    loop {
+        let deadline = match partial_since {
+            Some(since) => since + patience.partial,
+            None => Instant::now() + patience.idle,
+        };
+        let length = match timeout_at(deadline, reader.read(&mut buffer)).await {
+            Ok(Ok(length)) if length > 0 => length,
+            Ok(_) => return,
+            Err(_) => return count(&engine.metrics.connections_timed_out),
+        };
+        framer.push(&buffer[..length]);
+        let Ok(some_whole) = run(engine, flow, &mut framer, &mut index, pongs) else { return };
+        partial_since = match (framer.is_partial(), partial_since) {
+            // A message that ended makes room for the next, which has its own time.
+            (true, Some(since)) if !some_whole => Some(since),
+            (true, _) => Some(Instant::now()),
+            (false, _) => None,
+        };
+    }
+}
+
+/// Runs all that is complete; tells whether anything was. The error ends the connection.
+fn run(
+    engine: &Engine,
+    flow: Flow,
+    framer: &mut Framer,
+    index: &mut Index,
+    pongs: &mpsc::Sender<()>,
+) -> Result<bool, FrameError> {
+    let mut work = Work::default();
+    let snapshot = engine.snapshot();
+    let mut whole = false;
+    let broken = loop {
+        match framer.next() {
+            None => break None,
+            Some(Ok(Frame::Message(bytes))) => {
+                whole = true;
+                match parse(bytes, index, Framing::Stream) {
+                    Ok(message) => engine.receive(&snapshot, flow, message, &mut work),
+                    // What is no SIP at all has lost its way, and so has what follows.
+                    Err(_) => {
+                        count(&engine.metrics.not_sip);
+                        break Some(FrameError::NoLength);
+                    }
+                }
+            }
+            //= RFC 5626 4.4.1
+            // "the server MUST respond with a \"pong\""
+            // More pings than can be queued are a flood: one answer serves them all.
+            Some(Ok(Frame::Ping)) => drop(pongs.try_send(())),
+            Some(Ok(Frame::Pong)) => {}
+            Some(Err(error)) => break Some(error),
+        }
+    };
+    if broken.is_some() && !whole {
+        // The boundary is lost, but whoever wrote this may be told so before we hang up.
+        let rest = framer.rest();
+        let rest = &rest[..rest.len().min(ringway_wire::limits::MESSAGE)];
+        if let Ok(message) = parse(rest, index, Framing::Stream) {
+            engine.receive(&snapshot, flow, message, &mut work);
+        }
+    }
+    engine.flush(&mut work);
+    broken.map_or(Ok(whole), Err)
+}

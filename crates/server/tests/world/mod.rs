@@ -1,0 +1,118 @@
+//! What the live tests share: a server on free loopback ports, and messages for it.
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use ringway_core::account::{Account, Ha1};
+use ringway_core::address_of_record::AddressOfRecord;
+use ringway_core::flow::Transport;
+use ringway_core::snapshot::{Peer, Settings};
+use ringway_server::listen::Endpoint;
+use ringway_server::server::{Data, Running, Startup, start};
+use ringway_server::tcp::StreamLimits;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const LONG: Duration = Duration::from_secs(10);
+pub(crate) const V4: &str = "127.0.0.1";
+pub(crate) const V6: &str = "::1";
+
+/// UDP and TCP on both loopback addresses; whoever calls from there is trusted.
+pub(crate) fn startup() -> Startup {
+    let endpoint =
+        |transport, ip: &str| Endpoint { transport, address: Some(ip.parse().unwrap()), port: 0 };
+    let peer = Peer {
+        name: "loopback".into(),
+        networks: vec![(V4.parse().unwrap(), 8), (V6.parse().unwrap(), 128)],
+        may_register: true,
+    };
+    let account = Account {
+        aor: AddressOfRecord::from_text("bob@example.org").unwrap(),
+        ha1: Ha1::default(),
+        display_name: String::new(),
+        enabled: true,
+    };
+    Startup {
+        domains: vec!["example.org".into()],
+        listen: [Transport::Udp, Transport::Tcp]
+            .into_iter()
+            .flat_map(|transport| [endpoint(transport, V4), endpoint(transport, V6)])
+            .collect(),
+        advertise: None,
+        data: Data::Memory,
+        accounts: vec![account],
+        workers: 2,
+        settings: Settings::default(),
+        peers: vec![peer],
+        streams: StreamLimits::default(),
+    }
+}
+
+pub(crate) fn serve(startup: &Startup) -> Running {
+    start(startup).expect("free loopback ports")
+}
+
+pub(crate) fn address(server: &Running, transport: Transport, ip: &str) -> SocketAddr {
+    let ip: IpAddr = ip.parse().unwrap();
+    let fits = |l: &&ringway_core::flow::Listener| l.transport == transport && l.local.ip() == ip;
+    server.listeners().iter().find(fits).expect("listened on").local
+}
+
+pub(crate) fn udp_to(to: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind(SocketAddr::new(to.ip(), 0)).unwrap();
+    socket.connect(to).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    socket
+}
+
+pub(crate) fn tcp_to(to: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
+}
+
+/// A request to the server itself.
+pub(crate) fn request(method: &str, transport: &str, from: SocketAddr, number: u32) -> Vec<u8> {
+    format!(
+        "{method} sip:example.org SIP/2.0\r\n\
+         Via: SIP/2.0/{transport} {from};branch=z9hG4bK-{number};rport\r\n\
+         Max-Forwards: 70\r\n\
+         From: <sip:alice@example.org>;tag=a{number}\r\n\
+         To: <sip:bob@example.org>\r\n\
+         Call-ID: call-{number}\r\n\
+         CSeq: {number} {method}\r\n\
+         Contact: <sip:bob@{from}>;expires=3600\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+pub(crate) fn ask(socket: &UdpSocket, bytes: &[u8]) -> String {
+    socket.send(bytes).unwrap();
+    let mut buffer = [0; 65_535];
+    let length = socket.recv(&mut buffer).expect("an answer");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+/// Reads until there are `count` whole messages without a body.
+pub(crate) fn read_messages(stream: &mut TcpStream, count: usize) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 4_096];
+    while text.matches("\r\n\r\n").count() < count {
+        let length = stream.read(&mut buffer).expect("an answer");
+        assert!(length > 0, "closed after {text:?}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+    text
+}
+
+/// Whether the far side closes without a word.
+pub(crate) fn is_closed(stream: &mut TcpStream) -> bool {
+    // A reset is an end as well.
+    stream.read(&mut [0; 1]).map_or(true, |length| length == 0)
+}
+
+pub(crate) fn write(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).unwrap();
+}
