@@ -13,10 +13,11 @@ use crate::reject::Reject;
 use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
 use crate::route::plan::{Plan, PlannedBranch, Rule, Way};
+use crate::route::target_set::{Silent, Targets, targets};
 use crate::time::{Duration, Instant};
 use crate::waiting::Waiting;
 use alloc::vec::Vec;
-use ringway_wire::{Message, Method, Name, NameAddr, Uri};
+use ringway_wire::{Message, Method, Name, NameAddr};
 
 /// What the first half of a request's life found out.
 pub(crate) struct Admitted {
@@ -105,24 +106,12 @@ impl Node {
         let target = context.route.strict_target.as_deref().unwrap_or(stored.request_uri());
         let plan = match next_hop(&context.route, &stored, target) {
             Some(plan) => plan,
-            None => match Uri::parse(target) {
-                Err(_) => Plan::refuse(Reject::Malformed("Request-URI")),
-                Ok(uri) if is_our_domain(ours, &uri) => {
-                    let aor = ours.address_of_record(&uri);
-                    match aor.filter(|aor| self.snapshot.accounts.find(aor).is_some()) {
-                        Some(aor) => {
-                            let waiting = Waiting::Located { context: id };
-                            return self.ask(now, Question::Locate(aor), waiting, out);
-                        }
-                        //= RFC 3261 16.5
-                        // "MUST return a 404 (Not Found) response"
-                        None => Plan::refuse(Reject::NoSuchUser),
-                    }
+            None => match targets(ours, target, &mut Silent) {
+                Targets::Known(plan) => plan,
+                Targets::User(aor) => {
+                    let waiting = Waiting::Located { context: id };
+                    return self.ask(now, Question::Locate(aor), waiting, out);
                 }
-                Ok(uri) => match Way::of_uri(&uri) {
-                    Some(way) => Plan::single(target, way, Rule::RequestUri),
-                    None => Plan::refuse(Reject::NotOurDomain),
-                },
             },
         };
         self.execute(now, id, plan, out);
@@ -286,14 +275,6 @@ fn next_hop(route: &OwnRoute, request: &Message<'_>, target: &[u8]) -> Option<Pl
         }
         (None, Some(flow)) => Some(Plan::single(target, Way::Flow(flow), Rule::InDialog)),
         (None, None) => None,
-    }
-}
-
-fn is_our_domain(ours: Ours<'_>, uri: &Uri<'_>) -> bool {
-    match uri {
-        Uri::Sip(sip) => ours.is_here(sip),
-        Uri::Tel(_) => true,
-        Uri::Other { .. } => false,
     }
 }
 

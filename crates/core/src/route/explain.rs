@@ -3,14 +3,16 @@
 
 use crate::address_of_record::AddressOfRecord;
 use crate::binding::Binding;
+use crate::node::Setup;
 use crate::reject::Reject;
-use crate::route::plan::{Plan, Rule, Way};
+use crate::route::ours::Ours;
+use crate::route::plan::Plan;
+use crate::route::target_set::{Targets, Witness, targets};
 use crate::snapshot::Snapshot;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use ringway_wire::{Host, Uri};
 
 /// The steps of a decision, and the plan that came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,73 +24,66 @@ pub struct Explanation {
 }
 
 /// Explains a call of `from` to `to`, both as `user@domain`, a URI, or for `to` a mere user
-/// of the caller's domain. `bindings` answers where an address-of-record can be reached.
+/// of the caller's domain, as a node of this setup and snapshot would decide it. `bindings`
+/// answers where an address-of-record can be reached.
 pub fn explain(
-    snapshot: &Snapshot,
-    from: &str,
-    to: &str,
+    (setup, snapshot): (&Setup, &Snapshot),
+    (from, to): (&str, &str),
     bindings: impl FnOnce(&AddressOfRecord) -> Vec<Binding>,
 ) -> Explanation {
-    let mut steps = Vec::new();
-    let plan = decide(snapshot, (from, to), bindings, &mut steps);
-    Explanation { steps, plan }
+    let mut steps = Steps(Vec::new());
+    let plan = decide(Ours { setup, snapshot }, (from, to), bindings, &mut steps);
+    Explanation { steps: steps.0, plan }
+}
+
+struct Steps(Vec<(&'static str, String)>);
+
+impl Witness for Steps {
+    fn found(&mut self, step: &'static str, what: fmt::Arguments<'_>) {
+        self.0.push((step, what.to_string()));
+    }
 }
 
 fn decide(
-    snapshot: &Snapshot,
+    ours: Ours<'_>,
     (from, to): (&str, &str),
     bindings: impl FnOnce(&AddressOfRecord) -> Vec<Binding>,
-    steps: &mut Vec<(&'static str, String)>,
+    steps: &mut Steps,
 ) -> Plan {
     let Some(caller) = AddressOfRecord::from_text(from) else {
-        steps.push(("caller", format!("{from} is no address like user@domain")));
+        steps.found("caller", format_args!("{from} is no address like user@domain"));
         return Plan::refuse(Reject::Malformed("From"));
     };
-    match snapshot.accounts.find(&caller).filter(|account| account.enabled) {
-        Some(_) => steps.push(("caller", format!("{caller} has an account here"))),
+    match ours.snapshot.accounts.find(&caller).filter(|account| account.enabled) {
+        Some(_) => steps.found("caller", format_args!("{caller} has an account here")),
         None => {
-            steps.push(("caller", format!("{caller} has no account: challenged, and refused")));
+            steps.found("caller", format_args!("{caller} has no account: asked, and refused"));
             return Plan::refuse(Reject::ProxyAuthenticationRequired);
         }
     }
-    let full = if to.contains('@') {
+    let target = if has_scheme(to) {
         String::from(to)
+    } else if to.contains('@') {
+        format!("sip:{to}")
     } else {
-        format!("{to}@{}", String::from_utf8_lossy(caller.domain()))
+        format!("sip:{to}@{}", String::from_utf8_lossy(caller.domain()))
     };
-    let text = if full.contains(':') { full } else { format!("sip:{full}") };
-    let Ok(uri) = Uri::parse(text.as_bytes()) else {
-        steps.push(("target", format!("{text} is no URI")));
-        return Plan::refuse(Reject::Malformed("Request-URI"));
-    };
-    let here = match &uri {
-        Uri::Sip(sip) => match sip.host {
-            Host::Name(name) => snapshot.domains.contains(&*name.to_ascii_lowercase()),
-            Host::V4(_) | Host::V6(_) => AddressOfRecord::from_text(&text)
-                .is_some_and(|aor| snapshot.domains.contains(aor.domain())),
-        },
-        Uri::Tel(_) | Uri::Other { .. } => false,
-    };
-    if !here {
-        steps.push(("domain", format!("{text} is not in a domain of ours")));
-        return match Way::of_uri(&uri) {
-            Some(way) => Plan::single(text.as_bytes(), way, Rule::RequestUri),
-            None => Plan::refuse(Reject::UnsupportedScheme),
-        };
+    steps.found("target", format_args!("{target}"));
+    match targets(ours, target.as_bytes(), steps) {
+        Targets::Known(plan) => plan,
+        Targets::User(aor) => {
+            let found = bindings(&aor);
+            let contacts = if found.len() == 1 { "contact" } else { "contacts" };
+            steps.found("location", format_args!("{} registered {contacts}", found.len()));
+            Plan::for_user(&found, ours.snapshot.settings.ring_s)
+        }
     }
-    let Some(aor) = AddressOfRecord::from_text(text.split([';', '?']).next().unwrap_or_default())
-    else {
-        steps.push(("user", format!("{text} names no user")));
-        return Plan::refuse(Reject::NoSuchUser);
-    };
-    steps.push(("domain", format!("{} is ours", String::from_utf8_lossy(aor.domain()))));
-    if snapshot.accounts.find(&aor).is_none_or(|account| !account.enabled) {
-        steps.push(("user", format!("{aor} has no account")));
-        return Plan::refuse(Reject::NoSuchUser);
-    }
-    let found = bindings(&aor);
-    steps.push(("location", format!("{aor} has {} registered contacts", found.len())));
-    Plan::for_user(&found, snapshot.settings.ring_s)
+}
+
+/// `sip:`, `tel:` and the like; `bob@[2001:db8::1]` has a colon too, but after its host began.
+fn has_scheme(text: &str) -> bool {
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+'))
 }
 
 impl fmt::Display for Explanation {
@@ -104,21 +99,37 @@ impl fmt::Display for Explanation {
 mod tests {
     use super::*;
     use crate::account::{Account, Ha1};
+    use crate::flow::Listener;
     use crate::flow::{ConnectionId, Flow, SocketId, Transport};
+    use crate::keys::Keys;
+    use crate::route::plan::Rule;
     use crate::time::Instant;
-    use alloc::string::ToString;
+    use alloc::sync::Arc;
+
+    fn setup() -> Setup {
+        let local = "192.0.2.1:5060".parse().expect("an address");
+        Setup {
+            keys: Arc::new(Keys::new(&[1; 32])),
+            listeners: [Listener { transport: Transport::Udp, local, advertised: None }].into(),
+            partition: 0,
+            partitions: 1,
+            seed: 1,
+            started: Instant::from_secs(0),
+        }
+    }
 
     fn snapshot() -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.domains.insert((*b"example.org").into());
-        for name in ["alice", "bob"] {
+        snapshot.default_domain = Some((*b"example.org").into());
+        for name in ["alice", "bob", "gone"] {
             let aor = AddressOfRecord::from_text(&format!("{name}@example.org")).expect("valid");
             let display_name = String::new();
             snapshot.accounts.put(Account {
                 aor,
                 ha1: Ha1::default(),
                 display_name,
-                enabled: true,
+                enabled: name != "gone",
             });
         }
         snapshot
@@ -149,19 +160,54 @@ mod tests {
         let contacts = || {
             [binding("sip:b@d", 500), binding("sip:b@p", 1000), binding("sip:b@q", 1000)].to_vec()
         };
-        let told = explain(&snapshot(), "alice@example.org", "bob", |_| contacts());
+        let told = explaining("alice@example.org", "bob", contacts());
         let groups: Vec<usize> = told.plan.groups.iter().map(|g| g.branches.len()).collect();
         assert_eq!(groups, [2, 1], "highest q first, equal ones together");
         let text = told.to_string();
-        assert!(
-            text.contains("sip:b@p over udp to 192.0.2.9:5060  [registered, q=1.000]"),
-            "{text}"
-        );
-        let otherwise = |from, to| explain(&snapshot(), from, to, |_| Vec::new()).plan.otherwise;
-        assert_eq!(otherwise("alice@example.org", "carol"), Reject::NoSuchUser);
-        assert_eq!(otherwise("alice@example.org", "bob"), Reject::TemporarilyUnavailable);
-        assert_eq!(otherwise("eve@example.org", "bob"), Reject::ProxyAuthenticationRequired);
-        let away = explain(&snapshot(), "alice@example.org", "x@198.51.100.1", |_| Vec::new());
-        assert_eq!(away.plan.groups[0].branches[0].rule, Rule::RequestUri);
+        let branch = "sip:b@p over udp to 192.0.2.9:5060  [registered, q=1.000]";
+        assert!(text.contains(branch), "{text}");
+        let steps: Vec<_> = told.steps.iter().map(|(step, _)| *step).collect();
+        assert_eq!(steps, ["caller", "target", "domain", "user", "location"]);
+    }
+
+    #[test]
+    fn every_way_to_name_a_target() {
+        for (to, groups, otherwise) in [
+            ("bob", 1, Reject::TemporarilyUnavailable),
+            ("bob@example.org", 1, Reject::TemporarilyUnavailable),
+            ("sip:bob@EXAMPLE.org;transport=tcp", 1, Reject::TemporarilyUnavailable),
+            ("bob@192.0.2.1", 1, Reject::TemporarilyUnavailable),
+            ("bob@192.0.2.1:5060", 1, Reject::TemporarilyUnavailable),
+            ("carol", 0, Reject::NoSuchUser),
+            ("gone", 0, Reject::NoSuchUser),
+            ("tel:+8490", 0, Reject::NoSuchUser),
+            ("mailto:bob@example.org", 0, Reject::NotOurDomain),
+            ("sip:bob@exa mple", 0, Reject::Malformed("Request-URI")),
+        ] {
+            let told = explaining("alice@example.org", to, [binding("sip:b@d", 1000)].to_vec());
+            assert_eq!((told.plan.groups.len(), told.plan.otherwise), (groups, otherwise), "{to}");
+        }
+        for to in ["x@198.51.100.1", "x@[2001:db8::1]", "x@192.0.2.1:5080", "sip:x@other.example"] {
+            let told = explaining("alice@example.org", to, Vec::new());
+            assert_eq!(told.plan.groups[0].branches[0].rule, Rule::RequestUri, "{to}");
+        }
+    }
+
+    #[test]
+    fn who_may_not_call_is_told_so() {
+        for (from, otherwise) in [
+            ("eve@example.org", Reject::ProxyAuthenticationRequired),
+            ("gone@example.org", Reject::ProxyAuthenticationRequired),
+            ("alice", Reject::Malformed("From")),
+        ] {
+            let plan = explaining(from, "bob", Vec::new()).plan;
+            assert_eq!((plan.groups.len(), plan.otherwise), (0, otherwise), "{from}");
+        }
+        let nobody = explaining("alice@example.org", "bob", Vec::new()).plan;
+        assert_eq!(nobody.otherwise, Reject::TemporarilyUnavailable);
+    }
+
+    fn explaining(from: &str, to: &str, bindings: Vec<Binding>) -> Explanation {
+        explain((&setup(), &snapshot()), (from, to), |_| bindings)
     }
 }

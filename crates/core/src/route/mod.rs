@@ -5,4 +5,5 @@ pub(crate) mod ours;
 pub(crate) mod cookie;
 pub(crate) mod own_route;
 pub mod plan;
+pub(crate) mod target_set;
 pub mod explain;

@@ -1,0 +1,70 @@
+//! RFC 3261 §16.5: the target set of a request that no Route header has a word in. The one
+//! function that decides live calls and explains them.
+
+use crate::address_of_record::AddressOfRecord;
+use crate::reject::Reject;
+use crate::route::ours::Ours;
+use crate::route::plan::{Plan, Rule, Way};
+use core::fmt::Arguments;
+use ringway_wire::Uri;
+
+/// Hears what each step of a decision found. Live calls have nobody who listens, and then
+/// nothing is written either.
+pub(crate) trait Witness {
+    /// The name of a step, and what it found.
+    fn found(&mut self, step: &'static str, what: Arguments<'_>);
+}
+
+/// Nobody listens.
+pub(crate) struct Silent;
+
+impl Witness for Silent {
+    fn found(&mut self, _step: &'static str, _what: Arguments<'_>) {}
+}
+
+/// What a target comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Targets {
+    /// All is known.
+    Known(Plan),
+    /// One of our users: the plan follows from the bindings ([`Plan::for_user`]).
+    User(AddressOfRecord),
+}
+
+/// Where a request for `target` goes.
+pub(crate) fn targets(ours: Ours<'_>, target: &[u8], witness: &mut impl Witness) -> Targets {
+    let Ok(uri) = Uri::parse(target) else {
+        witness.found("target", format_args!("no URI"));
+        return Targets::Known(Plan::refuse(Reject::Malformed("Request-URI")));
+    };
+    if !is_ours(ours, &uri) {
+        witness.found("domain", format_args!("not one of ours"));
+        return Targets::Known(match Way::of_uri(&uri) {
+            Some(way) => Plan::single(target, way, Rule::RequestUri),
+            None => Plan::refuse(Reject::NotOurDomain),
+        });
+    }
+    let Some(aor) = ours.address_of_record(&uri) else {
+        witness.found("user", format_args!("none is named"));
+        return Targets::Known(Plan::refuse(Reject::NoSuchUser));
+    };
+    let domain = core::str::from_utf8(aor.domain()).unwrap_or_default();
+    witness.found("domain", format_args!("{domain} is ours"));
+    // A disabled account is answered as if it did not exist.
+    if ours.snapshot.accounts.find(&aor).is_none_or(|account| !account.enabled) {
+        //= RFC 3261 16.5
+        // "MUST return a 404 (Not Found) response"
+        witness.found("user", format_args!("{aor} has no account"));
+        return Targets::Known(Plan::refuse(Reject::NoSuchUser));
+    }
+    witness.found("user", format_args!("{aor} has an account"));
+    Targets::User(aor)
+}
+
+fn is_ours(ours: Ours<'_>, uri: &Uri<'_>) -> bool {
+    match uri {
+        Uri::Sip(sip) => ours.is_here(sip),
+        Uri::Tel(_) => true,
+        Uri::Other { .. } => false,
+    }
+}
