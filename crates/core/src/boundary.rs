@@ -121,9 +121,14 @@ pub struct Asker {
     pub ask: AskId,
 }
 
-/// Names a client transaction of a partition; one that has ended is no longer found.
+/// Names a transaction of a partition; one that has ended is no longer found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct TransactionRef(pub u64);
+pub enum TransactionRef {
+    /// A request was sent.
+    Client(u64),
+    /// A response was sent.
+    Server(u64),
+}
 
 /// What a node may ask. [`Question::owner`] tells who knows.
 #[derive(Debug)]

@@ -161,7 +161,7 @@ impl Client {
         let start = out.bytes.len();
         out.bytes.extend_from_slice(&self.sent);
         let bytes = start..out.bytes.len();
-        let on_failure = Some(TransactionRef(id.bits()));
+        let on_failure = Some(TransactionRef::Client(id.bits()));
         out.outputs.push(Output::Send { flow: self.flow, bytes, on_failure });
     }
 }
@@ -295,14 +295,8 @@ impl Node {
         self.drop_if_over(id);
     }
 
-    /// What was sent did not leave the house.
-    pub(crate) fn on_undelivered(
-        &mut self,
-        now: Instant,
-        failed: TransactionRef,
-        out: &mut Outbox,
-    ) {
-        let id = Id::from_bits(failed.0);
+    /// A request did not leave the house.
+    pub(crate) fn request_undelivered(&mut self, now: Instant, id: Id<Client>, out: &mut Outbox) {
         let Some(client) = self.clients.all.find_mut(id) else { return };
         if let Some(flow) = client.fallback.take() {
             //= RFC 3261 18.1.1
@@ -347,7 +341,7 @@ impl Node {
         client.flow = flow;
         client.restart(now);
         client.set_timer(id, &mut self.timers);
-        let on_failure = Some(TransactionRef(id.bits()));
+        let on_failure = Some(TransactionRef::Client(id.bits()));
         out.outputs.push(Output::Send { flow, bytes, on_failure });
     }
 

@@ -4,7 +4,9 @@
 use crate::address_of_record::AddressOfRecord;
 use crate::arena::{Arena, Id};
 use crate::binding::Binding;
-use crate::boundary::{Answer, AskId, Command, DropReason, Event, Input, Outbox, Output};
+use crate::boundary::{
+    Answer, AskId, Command, DropReason, Event, Input, Outbox, Output, TransactionRef,
+};
 use crate::calls::{Call, CallKey, Calls};
 use crate::check;
 use crate::clients::{Client, Clients};
@@ -124,7 +126,12 @@ impl Node {
             }
             Input::Message { flow, message } => self.on_response(now, flow, &message, out),
             Input::FlowClosed(flow) => self.on_flow_closed(now, flow, out),
-            Input::Undelivered(transaction) => self.on_undelivered(now, transaction, out),
+            Input::Undelivered(TransactionRef::Client(id)) => {
+                self.request_undelivered(now, Id::from_bits(id), out);
+            }
+            Input::Undelivered(TransactionRef::Server(id)) => {
+                self.response_undelivered(Id::from_bits(id), out);
+            }
             Input::Asked { asker, question } => {
                 let answer = self.know(now, question);
                 out.outputs.push(Output::Answer { asker, answer });

@@ -1,7 +1,7 @@
 //! The server transactions of a partition: what came in, and what was answered.
 
 use crate::arena::{Arena, Id};
-use crate::boundary::{Outbox, Output};
+use crate::boundary::{Outbox, Output, TransactionRef};
 use crate::flow::{ConnectionId, Flow, Transport};
 use crate::node::{Node, Timer};
 use crate::proxy::response_context::ResponseContext;
@@ -22,6 +22,8 @@ pub(crate) struct Server {
     machine: Machine,
     /// Where responses go.
     flow: Flow,
+    /// Where they go once the connection that the request came over has ended.
+    fallback: Option<Flow>,
     /// The last response that may have to be repeated.
     kept: Vec<u8>,
     context: Option<Id<ResponseContext>>,
@@ -85,8 +87,9 @@ impl Node {
             _ => Machine::Other(server::State::start(now)),
         };
         let key = ServerKey::of(&self.setup.keys, request, &method);
-        let flow = reply_flow(flow, request);
-        let server = Server { key, machine, flow, kept: Vec::new(), context: None, timer: None };
+        let (flow, fallback) = (reply_flow(flow, request), fallback_flow(flow, request));
+        let (kept, context, timer) = (Vec::new(), None, None);
+        let server = Server { key, machine, flow, fallback, kept, context, timer };
         let id = self.servers.all.insert(server);
         if let Some(key) = key {
             self.servers.by_key.insert(key, id);
@@ -105,7 +108,7 @@ impl Node {
             Machine::Other(state) => state.on_request().1 == server::Action::Resend,
         };
         if again {
-            server.resend(out);
+            server.resend(id, out);
         }
         true
     }
@@ -151,12 +154,24 @@ impl Node {
             server.kept.shrink_to_fit();
         }
         if send {
-            let flow = server.flow;
-            out.outputs.push(Output::Send { flow, bytes: response.bytes, on_failure: None });
+            let (flow, on_failure) = (server.flow, server.on_failure(id));
+            out.outputs.push(Output::Send { flow, bytes: response.bytes, on_failure });
             self.counters.sent(response.status);
         }
         self.server_timer(id);
         send
+    }
+
+    /// A response did not leave the house: the connection of its request has ended.
+    //= RFC 3261 18.2.2
+    // "If that connection is no longer open, the server SHOULD open a"
+    pub(crate) fn response_undelivered(&mut self, id: Id<Server>, out: &mut Outbox) {
+        let Some(server) = self.servers.all.find_mut(id) else { return };
+        // A 2xx to an INVITE is not kept here: its sender sends it again.
+        if let Some(flow) = server.fallback.take() {
+            server.flow = flow;
+            server.resend(id, out);
+        }
     }
 
     pub(crate) fn on_server_timer(&mut self, now: Instant, id: Id<Server>, out: &mut Outbox) {
@@ -169,7 +184,7 @@ impl Node {
                 let (state, action) = state.on_timeout(now);
                 server.machine = Machine::Invite(state);
                 match action {
-                    invite_server::Action::Resend => server.resend(out),
+                    invite_server::Action::Resend => server.resend(id, out),
                     invite_server::Action::SendTrying => trying = true,
                     _ => {}
                 }
@@ -191,7 +206,8 @@ impl Node {
         let Some(bytes) = self.write_answer(context, 100, out) else { return };
         let Some(server) = self.servers.all.find_mut(id) else { return };
         server.kept = out.bytes[bytes.clone()].to_vec();
-        out.outputs.push(Output::Send { flow: server.flow, bytes, on_failure: None });
+        let (flow, on_failure) = (server.flow, server.on_failure(id));
+        out.outputs.push(Output::Send { flow, bytes, on_failure });
         self.counters.sent(100);
     }
 
@@ -221,19 +237,32 @@ impl Node {
 }
 
 impl Server {
-    fn resend(&self, out: &mut Outbox) {
+    /// Who is told that a response could not be sent: this transaction, if it knows what to do.
+    fn on_failure(&self, id: Id<Self>) -> Option<TransactionRef> {
+        self.fallback.map(|_| TransactionRef::Server(id.bits()))
+    }
+
+    fn resend(&self, id: Id<Self>, out: &mut Outbox) {
         if self.kept.is_empty() {
             return;
         }
         let start = out.bytes.len();
         out.bytes.extend_from_slice(&self.kept);
         let bytes = start..out.bytes.len();
-        out.outputs.push(Output::Send { flow: self.flow, bytes, on_failure: None });
+        let on_failure = self.on_failure(id);
+        out.outputs.push(Output::Send { flow: self.flow, bytes, on_failure });
     }
 }
 
 fn schedule(timers: &mut Wheel<Timer>, at: Instant, id: Id<Server>) -> TimerId {
     timers.schedule(at, Timer::Server(id))
+}
+
+/// The address a stream request came from, with the port that its Via says it listens on.
+fn fallback_flow(flow: Flow, request: &Message<'_>) -> Option<Flow> {
+    let via = request.top_via().ok().filter(|_| flow.transport == Transport::Tcp)?;
+    let remote = SocketAddr::new(flow.remote.ip(), via.port.unwrap_or(5060));
+    Some(Flow { remote, connection: ConnectionId::NONE, ..flow })
 }
 
 /// Where the answer to a request goes (RFC 3261 §18.2.2, RFC 3581 §4).

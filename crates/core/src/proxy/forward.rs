@@ -71,7 +71,7 @@ impl Node {
             }
         }
         let sent_over = if fallback.is_some() { copy.flow } else { flow };
-        let on_failure = Some(TransactionRef(client.bits()));
+        let on_failure = Some(TransactionRef::Client(client.bits()));
         let sent = &out.bytes[bytes.clone()];
         let how = (sent_over, fallback, mark.random);
         self.clients.sent(now, client, how, sent, &mut self.timers);
