@@ -1,5 +1,5 @@
 //! Credentials: the value of an Authorization or Proxy-Authorization header
-//! (RFC 3261 §20.7, §25.1; RFC 7616 §3.4; RFC 8760 §2.7).
+//! (RFC 3261 §20.7, §25.1; RFC 7616 §3.4; RFC 8760 §2.7). A challenge has the same grammar.
 
 use crate::limits;
 use crate::snapshot::Algorithm;
@@ -17,6 +17,7 @@ pub(crate) struct Credentials<'a> {
     pub(crate) cnonce: Option<Text<'a>>,
     pub(crate) qop: Option<Text<'a>>,
     pub(crate) nc: Option<Text<'a>>,
+    pub(crate) opaque: Option<Text<'a>>,
     userhash: Option<Text<'a>>,
     /// Something in it is against the grammar, said twice, or more than we support. What was
     /// read up to there still tells for which realm it was meant.
@@ -73,6 +74,7 @@ impl<'a> Credentials<'a> {
             5 if name.eq_ignore_ascii_case(b"realm") => &mut self.realm,
             5 if name.eq_ignore_ascii_case(b"nonce") => &mut self.nonce,
             6 if name.eq_ignore_ascii_case(b"cnonce") => &mut self.cnonce,
+            6 if name.eq_ignore_ascii_case(b"opaque") => &mut self.opaque,
             8 if name.eq_ignore_ascii_case(b"username") => &mut self.username,
             8 if name.eq_ignore_ascii_case(b"response") => &mut self.response,
             8 if name.eq_ignore_ascii_case(b"userhash") => &mut self.userhash,
@@ -95,6 +97,11 @@ impl<'a> Credentials<'a> {
 pub(crate) struct Text<'a>(&'a [u8]);
 
 impl<'a> Text<'a> {
+    /// What stands between quotes, or a token.
+    pub(crate) const fn new(raw: &'a [u8]) -> Self {
+        Self(raw)
+    }
+
     /// As it was written.
     pub(crate) fn raw(self) -> &'a [u8] {
         self.0

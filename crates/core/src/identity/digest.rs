@@ -278,27 +278,29 @@ impl<'a> Answer<'a> {
     }
 
     /// The response of somebody with this HA1.
-    //= RFC 7616 3.4.1
-    // "KD ( H(A1), unq(nonce)"
     fn response_for(&self, ha1: &Hash, method: &[u8]) -> Hash {
-        let hash = |parts: &mut dyn Iterator<Item = &[u8]>| hash(self.algorithm, parts);
-        let (mut hex1, mut hex2) = ([0; 64], [0; 64]);
-        let ha2 = hash(&mut [method, b":", self.uri].into_iter());
-        let colon = || core::iter::once(&b":"[..]);
-        hash(
-            &mut core::iter::once(ha1.to_hex(&mut hex1))
-                .chain(colon())
-                .chain(self.nonce.pieces())
-                .chain(colon())
-                .chain(self.nc_text.pieces())
-                .chain(colon())
-                .chain(self.cnonce.pieces())
-                .chain(colon())
-                .chain(self.qop.pieces())
-                .chain(colon())
-                .chain(core::iter::once(ha2.to_hex(&mut hex2))),
-        )
+        let given = [self.nonce, self.nc_text, self.cnonce, self.qop];
+        response(self.algorithm, ha1, given, method, self.uri)
     }
+}
+
+/// The response to a challenge; `given` is nonce, nc, cnonce and qop.
+//= RFC 7616 3.4.1
+// "KD ( H(A1), unq(nonce)"
+pub(super) fn response(
+    algorithm: Algorithm,
+    ha1: &Hash,
+    given: [Text<'_>; 4],
+    method: &[u8],
+    uri: &[u8],
+) -> Hash {
+    let hash = |parts: &mut dyn Iterator<Item = &[u8]>| hash(algorithm, parts);
+    let (mut hex1, mut hex2) = ([0; 64], [0; 64]);
+    let ha2 = hash(&mut [method, b":", uri].into_iter());
+    let colon = || core::iter::once(&b":"[..]);
+    let given = given.into_iter().flat_map(|text| colon().chain(text.pieces()));
+    let ha2 = colon().chain(core::iter::once(ha2.to_hex(&mut hex2)));
+    hash(&mut core::iter::once(ha1.to_hex(&mut hex1)).chain(given).chain(ha2))
 }
 
 /// A hash of one of the algorithms.
@@ -313,7 +315,7 @@ impl Hash {
         &self.bytes[..self.length]
     }
 
-    fn from_bytes(from: &[u8]) -> Self {
+    pub(super) fn from_bytes(from: &[u8]) -> Self {
         assert!(from.len() <= 32, "no algorithm is longer");
         let mut bytes = [0; 32];
         bytes[..from.len()].copy_from_slice(from);
@@ -334,7 +336,7 @@ impl Hash {
 
     //= RFC 8760 2.2
     // "Each set of four bits is represented by its familiar"
-    fn to_hex(self, out: &mut [u8; 64]) -> &[u8] {
+    pub(super) fn to_hex(self, out: &mut [u8; 64]) -> &[u8] {
         for (pair, byte) in out.chunks_exact_mut(2).zip(self.bytes()) {
             pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
             pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];

@@ -13,10 +13,12 @@ pub(crate) mod credentials;
 pub(crate) mod nonce;
 pub(crate) mod digest;
 pub(crate) mod replay;
+mod respond;
 
 pub use credentials::realm_of;
 pub use digest::{Authentication, Challenge, Claim, Side, Verdict};
 pub use replay::ReplayWindows;
+pub use respond::{Asked, Login};
 
 use crate::address_of_record::AddressOfRecord;
 use crate::snapshot::Snapshot;
