@@ -33,7 +33,7 @@ pub struct Peer {
     pub name: String,
     /// Its networks, as address and prefix length.
     pub networks: Vec<(IpAddr, u8)>,
-    /// Whether it may also register anybody's contacts.
+    /// Whether it may also register anybody's contacts, at whatever address they name.
     pub may_register: bool,
 }
 

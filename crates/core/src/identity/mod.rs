@@ -49,8 +49,15 @@ impl Caller {
     pub fn may_register(&self, snapshot: &Snapshot, aor: &AddressOfRecord) -> bool {
         match self {
             Self::Account(account) => account == aor,
+            Self::Peer(_) | Self::Stranger => self.may_register_others(snapshot),
+        }
+    }
+
+    /// Whether it may write bindings that are not its own: it answers for others.
+    pub fn may_register_others(&self, snapshot: &Snapshot) -> bool {
+        match self {
             Self::Peer(at) => snapshot.peers.get(*at).is_some_and(|peer| peer.may_register),
-            Self::Stranger => false,
+            Self::Account(_) | Self::Stranger => false,
         }
     }
 

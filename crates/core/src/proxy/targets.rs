@@ -125,7 +125,7 @@ impl Node {
         bindings: &[Binding],
         out: &mut Outbox,
     ) {
-        let plan = Plan::for_user(bindings, self.snapshot.settings.ring_s);
+        let plan = Plan::for_user(bindings, &self.snapshot);
         self.execute(now, context, plan, out);
     }
 

@@ -75,7 +75,7 @@ fn decide(
             let found = bindings(&aor);
             let contacts = if found.len() == 1 { "contact" } else { "contacts" };
             steps.found("location", format_args!("{} registered {contacts}", found.len()));
-            Plan::for_user(&found, ours.snapshot.settings.ring_s)
+            Plan::for_user(&found, ours.snapshot)
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::binding::Binding;
 use crate::flow::{Flow, Transport};
+use crate::identity::Caller;
 use crate::reject::Reject;
+use crate::snapshot::Snapshot;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -91,7 +93,7 @@ impl Plan {
     }
 
     /// The contacts of a user: highest preference first, equal ones together.
-    pub fn for_user(bindings: &[Binding], ring_s: u32) -> Self {
+    pub fn for_user(bindings: &[Binding], snapshot: &Snapshot) -> Self {
         let mut order: Vec<&Binding> = bindings.iter().collect();
         //= RFC 3261 16.6
         // "highest qvalue"
@@ -99,8 +101,8 @@ impl Plan {
         let groups = order
             .chunk_by(|a, b| a.q == b.q)
             .map(|same| Group {
-                branches: same.iter().map(|b| PlannedBranch::registered(b)).collect(),
-                timeout_s: ring_s,
+                branches: same.iter().map(|b| PlannedBranch::registered(b, snapshot)).collect(),
+                timeout_s: snapshot.settings.ring_s,
             })
             .collect();
         Self { groups, otherwise: Reject::TemporarilyUnavailable }
@@ -118,16 +120,34 @@ impl Plan {
 }
 
 impl PlannedBranch {
-    fn registered(binding: &Binding) -> Self {
+    fn registered(binding: &Binding, snapshot: &Snapshot) -> Self {
         Self {
             target: binding.contact.clone(),
-            way: Way::Flow(binding.flow),
+            way: Way::to_contact(binding, snapshot),
             rule: Rule::Registered { q: binding.q },
         }
     }
 }
 
 impl Way {
+    /// The way to a registered contact. A phone is reached where its REGISTER came from: that
+    /// address has proved that it wants to be called, and behind address translation nothing else
+    /// leads there. Only a peer that may register anybody may name a third address (D5,
+    /// `docs/decisions/0010-contacts.md`).
+    fn to_contact(binding: &Binding, snapshot: &Snapshot) -> Self {
+        let flow = Self::Flow(binding.flow);
+        if !Caller::by_address(snapshot, binding.flow.remote.ip()).may_register_others(snapshot) {
+            return flow;
+        }
+        //= RFC 3261 16.6
+        // "applies the procedures listed in [4] as follows to determine"
+        match Uri::parse(&binding.contact).ok().and_then(|uri| Self::of_uri(&uri)) {
+            Some(Self::Address { remote, .. }) if remote == binding.flow.remote => flow,
+            Some(named) => named,
+            None => flow,
+        }
+    }
+
     /// The way that a URI names by itself (RFC 3261 §16.6 step 7, RFC 3263 §4), or `None` for
     /// URIs that name no host.
     pub fn of_uri(uri: &Uri<'_>) -> Option<Self> {
@@ -190,6 +210,77 @@ impl fmt::Display for PlannedBranch {
             Rule::InDialog => write!(f, "  [dialog]"),
             Rule::RouteHeader => write!(f, "  [Route header]"),
             Rule::RequestUri => write!(f, "  [Request-URI]"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{ConnectionId, SocketId};
+    use crate::snapshot::Peer;
+    use crate::time::Instant;
+    use alloc::vec;
+
+    /// The way to a contact that was registered from `192.0.2.9:5060`.
+    fn way_to(contact: &str, transport: Transport, may_register: bool) -> (Way, Flow) {
+        let flow = Flow {
+            socket: SocketId(0),
+            transport,
+            connection: ConnectionId(u64::from(transport.is_reliable())),
+            remote: "192.0.2.9:5060".parse().expect("an address"),
+        };
+        let binding = Binding {
+            contact: contact.as_bytes().into(),
+            params: [].into(),
+            q: 1_000,
+            expires: Instant::from_secs(9),
+            refreshed: Instant::from_secs(1),
+            call_id: [].into(),
+            cseq: 1,
+            transaction: 0,
+            flow,
+            user_agent: [].into(),
+        };
+        let networks = vec![("192.0.2.0".parse().expect("an address"), 24)];
+        let peers = vec![Peer { name: "edge".into(), networks, may_register }];
+        let plan = Plan::for_user(&[binding], &Snapshot { peers, ..Snapshot::default() });
+        (plan.groups[0].branches[0].way.clone(), flow)
+    }
+
+    // D5: a contact that names a third address does not make us call there.
+    #[test]
+    fn d5_a_phone_is_reached_where_it_registered_from() {
+        for contact in ["sip:bob@198.51.100.7", "sip:bob@victim.example", "sip:bob@192.0.2.9:9"] {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let (way, flow) = way_to(contact, transport, false);
+                assert_eq!(way, Way::Flow(flow), "{contact} over {transport}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_registers_for_others_is_taken_at_its_word() {
+        let remote = "198.51.100.7:5070".parse().expect("an address");
+        for (params, transport) in [("", Transport::Udp), (";transport=tcp", Transport::Tcp)] {
+            let contact = alloc::format!("sip:bob@198.51.100.7:5070{params}");
+            for over in [Transport::Udp, Transport::Tcp] {
+                let (way, _) = way_to(&contact, over, true);
+                assert_eq!(way, Way::Address { remote, transport }, "{contact} over {over}");
+            }
+        }
+        let (way, _) = way_to("sip:bob@phone.example", Transport::Udp, true);
+        assert!(matches!(way, Way::Lookup { .. }), "{way:?}");
+    }
+
+    // Its connection is there already, and a URI without a host leads nowhere else.
+    #[test]
+    fn a_peer_that_names_itself_is_reached_over_its_flow() {
+        for contact in ["sip:bob@192.0.2.9", "sip:bob@192.0.2.9:5060;ob", "tel:+8490", "x"] {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let (way, flow) = way_to(contact, transport, true);
+                assert_eq!(way, Way::Flow(flow), "{contact} over {transport}");
+            }
         }
     }
 }
