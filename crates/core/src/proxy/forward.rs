@@ -16,7 +16,7 @@ use crate::time::Instant;
 use crate::transaction::key::ClientBranch;
 use alloc::vec::Vec;
 use core::ops::Range;
-use ringway_wire::{Editor, Message, Method, Name, NameAddr};
+use ringway_wire::{Editor, Message, Method, Name, NameAddr, Uri};
 
 /// Requests longer than this go over TCP where the path MTU is unknown (§18.1.1).
 const DATAGRAM_MAX: usize = 1_300;
@@ -127,7 +127,7 @@ impl Copy<'_> {
         let next = request.values(Name::Route).nth(self.context.route.pops);
         let Some(next) = next.and_then(|value| NameAddr::parse(value).ok()) else { return };
         let is_loose = match next.uri() {
-            Ok(ringway_wire::Uri::Sip(sip)) => sip.params.get(b"lr").is_some(),
+            Ok(Uri::Sip(sip)) => sip.params.get(b"lr").is_some(),
             _ => true,
         };
         if !is_loose {
@@ -170,7 +170,14 @@ fn begins_dialog(request: &Message<'_>) -> bool {
 
 /// A Request-URI holds no headers (§19.1.1 table 1: they are not allowed there).
 fn request_uri(target: &[u8]) -> &[u8] {
-    target.split(|&b| b == b'?').next().unwrap_or(target)
+    // A `?` in the user part is part of the name.
+    match Uri::parse(target) {
+        Ok(Uri::Sip(sip)) => {
+            let bare = target.strip_suffix(sip.headers).unwrap_or(target);
+            bare.strip_suffix(b"?").unwrap_or(bare)
+        }
+        _ => target,
+    }
 }
 
 fn drop_own_credentials(ours: Ours<'_>, request: &Message<'_>, edit: &mut Editor<'_>) {
@@ -186,11 +193,9 @@ fn drop_own_credentials(ours: Ours<'_>, request: &Message<'_>, edit: &mut Editor
 /// address translation only hears its flow.
 fn may_use_tcp(planned: &PlannedBranch, flow: &Flow) -> bool {
     let leads_there = match &planned.way {
-        Way::Flow(_) => ringway_wire::Uri::parse(&planned.target).ok().and_then(|uri| {
-            match Way::of_uri(&uri)? {
-                Way::Address { remote, .. } => Some(remote == flow.remote),
-                Way::Flow(_) | Way::Lookup { .. } => Some(false),
-            }
+        Way::Flow(_) => Uri::parse(&planned.target).ok().and_then(|uri| match Way::of_uri(&uri)? {
+            Way::Address { remote, .. } => Some(remote == flow.remote),
+            Way::Flow(_) | Way::Lookup { .. } => Some(false),
         }),
         Way::Address { .. } | Way::Lookup { .. } => Some(true),
     };
@@ -205,4 +210,23 @@ fn over_tcp(ours: Ours<'_>, flow: Flow) -> Option<Flow> {
 
 fn decimal(n: u32) -> alloc::string::String {
     alloc::format!("{n}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::request_uri;
+
+    #[test]
+    fn only_headers_are_taken_off_a_target() {
+        for (target, expected) in [
+            ("sip:a@h", "sip:a@h"),
+            ("sip:a@h;lr?x=y&z=?", "sip:a@h;lr"),
+            ("sip:a?b@h", "sip:a?b@h"),
+            ("sip:a?b@h?x=y", "sip:a?b@h"),
+            ("sip:h?", "sip:h"),
+            ("tel:+1", "tel:+1"),
+        ] {
+            assert_eq!(request_uri(target.as_bytes()), expected.as_bytes(), "{target}");
+        }
+    }
 }
