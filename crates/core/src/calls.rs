@@ -3,6 +3,7 @@
 use crate::boundary::{CallChange, CallEnd, Event, Outbox};
 use crate::keys::Keys;
 use crate::limits;
+use crate::status;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -115,7 +116,7 @@ impl Calls {
                 call.answered = Some(now);
                 out.event(Event::Call { call: id, change: CallChange::Answered });
             }
-            487 => self.end(key, CallEnd::Cancelled, out),
+            status::REQUEST_TERMINATED => self.end(key, CallEnd::Cancelled, out),
             failed => self.end(key, CallEnd::Failed(failed), out),
         }
     }

@@ -1,8 +1,8 @@
 //! What to do: transactions, roles, routing, proxy. No socket, clock, thread or disk.
 //!
 //! ```text
-//! Input -> Node -> check -> transaction -> role ─┬─ registrar -> location -> Ask::Keep
-//!                                                └─ route -> Plan -> proxy -> transaction -> Output
+//! Input -> Node -> check -> transaction -> role ─┬─ registrar -> location -> Question::Keep
+//!                                                └─ route -> Plan -> proxy -> transaction
 //! ```
 //!
 //! Read [`boundary`] for what the world can say and hear, then [`node`] for the life of a
@@ -27,6 +27,7 @@ mod proxy;
 pub mod calls;
 pub mod counters;
 pub mod reject;
+mod status;
 pub mod snapshot;
 pub mod keys;
 pub mod account;

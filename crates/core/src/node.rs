@@ -23,6 +23,7 @@ use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
 use crate::servers::{Server, Servers};
 use crate::snapshot::Snapshot;
+use crate::status;
 use crate::time::Instant;
 use crate::timers::Wheel;
 use crate::waiting::Open;
@@ -194,7 +195,7 @@ impl Node {
             }
             Role::Options => {
                 check::extensions(request, Name::Require)?;
-                self.send_stateless(flow, request, 200, out);
+                self.send_stateless(flow, request, status::OK, out);
                 Ok(())
             }
             Role::Ourselves | Role::Proxy => {

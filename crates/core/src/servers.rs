@@ -5,6 +5,7 @@ use crate::boundary::{Outbox, Output, TransactionRef};
 use crate::flow::{ConnectionId, Flow, Transport};
 use crate::node::{Node, Timer};
 use crate::proxy::response_context::ResponseContext;
+use crate::status;
 use crate::time::Instant;
 use crate::timers::{TimerId, Wheel};
 use crate::transaction::key::ServerKey;
@@ -203,12 +204,12 @@ impl Node {
 
     /// The late 100 of a non-INVITE transaction: no state of the machine depends on it.
     fn send_trying(&mut self, id: Id<Server>, context: Id<ResponseContext>, out: &mut Outbox) {
-        let Some(bytes) = self.write_answer(context, 100, out) else { return };
+        let Some(bytes) = self.write_answer(context, status::TRYING, out) else { return };
         let Some(server) = self.servers.all.find_mut(id) else { return };
         server.kept = out.bytes[bytes.clone()].to_vec();
         let (flow, on_failure) = (server.flow, server.on_failure(id));
         out.outputs.push(Output::Send { flow, bytes, on_failure });
-        self.counters.sent(100);
+        self.counters.sent(status::TRYING);
     }
 
     /// Sets the timer that the machine now wants; a machine that is over goes.

@@ -53,9 +53,10 @@ pub trait Store: Send {
     fn accounts(&mut self, each: &mut dyn FnMut(Account)) -> Result<(), StoreError>;
 
     /// Hands out, in no order, every binding that has not ended at `now_s`, in seconds since the
-    /// Unix epoch. Its flow has no connection: those ended with the process that had them. Its socket is the listener it
-    /// came in on; where that is gone, one of the same transport and address family, else one
-    /// of the same family; a binding that none of them can reach is passed over.
+    /// Unix epoch. Its flow has no connection: those ended with the process that had them. Its
+    /// socket is the listener it came in on; where that is gone, one of the same transport and
+    /// address family, else one of the same family; a binding that none of them can reach is
+    /// passed over.
     ///
     /// # Errors
     /// If they cannot be read.

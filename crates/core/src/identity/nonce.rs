@@ -2,7 +2,8 @@
 //! a flood of challenges leaves nothing behind, and only what we made ourselves is accepted.
 //!
 //! ```text
-//! | issued, µs: 7 | salt: 3 | source tag: 4 | MAC of all that and the realm: 16 |  -> 40 characters
+//! | issued, µs: 7 | salt: 3 | source tag: 4 | MAC of all that and the realm: 16 |
+//! together 40 characters
 //! ```
 
 use crate::flow::Flow;

@@ -6,6 +6,7 @@ use crate::flow::Flow;
 use crate::node::Node;
 use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
+use crate::status;
 use crate::time::Instant;
 use crate::transaction::key::ServerKey;
 use ringway_wire::{Message, Method};
@@ -24,7 +25,7 @@ impl Node {
         //= RFC 3261 9.2
         // "it SHOULD respond to the CANCEL with a 481"
         let server = server.ok_or(Reject::NoSuchTransaction)?;
-        self.send_stateless(flow, cancel, 200, out);
+        self.send_stateless(flow, cancel, status::OK, out);
         if let Some(context) = self.servers.context(server)
             && self.contexts.find(context).is_some_and(|context| !context.answered)
         {
@@ -49,7 +50,7 @@ impl Node {
         if nobody_asked || (locating && context.all_done()) {
             //= RFC 3261 9.2
             // "it immediately responds to the original request with a 487"
-            return self.answer(now, id, 487, out);
+            return self.answer(now, id, status::REQUEST_TERMINATED, out);
         }
         self.conclude(now, id, out);
     }

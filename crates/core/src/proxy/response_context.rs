@@ -8,6 +8,7 @@ use crate::reject::Reject;
 use crate::route::own_route::OwnRoute;
 use crate::route::plan::Group;
 use crate::servers::Server;
+use crate::status;
 use crate::timers::TimerId;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -170,12 +171,12 @@ fn rank(status: u16) -> (u8, u8) {
     //= RFC 3261 16.7
     // "responses that provide information affecting resubmission of this request"
     let helps = match status {
-        401 | 407 => 0,
-        415 | 420 | 484 => 1,
+        status::UNAUTHORIZED | status::PROXY_AUTHENTICATION_REQUIRED => 0,
+        status::UNSUPPORTED_MEDIA_TYPE | status::BAD_EXTENSION | status::ADDRESS_INCOMPLETE => 1,
         // A 503 says something about one server, not about the user.
-        503 => 4,
+        status::SERVICE_UNAVAILABLE => 4,
         // Others say more about the user than that nobody answered, or that we cancelled.
-        408 | 487 => 3,
+        status::REQUEST_TIMEOUT | status::REQUEST_TERMINATED => 3,
         _ => 2,
     };
     (class, helps)

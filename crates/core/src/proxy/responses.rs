@@ -9,6 +9,7 @@ use crate::node::{Node, Timer};
 use crate::proxy::response_context::{Best, BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
 use crate::servers::Outgoing;
+use crate::status;
 use crate::time::Instant;
 use crate::transaction::key::ClientBranch;
 use alloc::vec::Vec;
@@ -161,11 +162,11 @@ impl Node {
             Best::Local(reject) => self.refuse_context(now, id, reject, out),
             Best::TimedOut => {
                 if context.cancelled {
-                    self.answer(now, id, 487, out);
+                    self.answer(now, id, status::REQUEST_TERMINATED, out);
                 } else if context.is_invite {
                     //= RFC 3261 16.7
                     // "the proxy MUST send a 408 (Request Timeout)"
-                    self.answer(now, id, 408, out);
+                    self.answer(now, id, status::REQUEST_TIMEOUT, out);
                 } else {
                     //= RFC 4320 4.2
                     // "A transaction-stateful SIP element MUST NOT send a response with Status-Code of 408 to a non-INVITE request"
@@ -179,20 +180,20 @@ impl Node {
         let Some(context) = self.contexts.find(id) else { return };
         let best = &context.branches[at].state;
         let BranchState::Done(Outcome::Response { status, bytes }) = best else { return };
-        if *status == 503 {
+        if *status == status::SERVICE_UNAVAILABLE {
             //= RFC 3261 16.7
             // "the proxy SHOULD generate a 500 response and forward that upstream"
-            return self.answer(now, id, 500, out);
+            return self.answer(now, id, status::SERVER_INTERNAL_ERROR, out);
         }
         let mut index = Index::new();
         let Ok(response) = parse(bytes, &mut index, Framing::Datagram) else { return };
         let mut edit = Editor::new(&response);
-        if matches!(status, 401 | 407) {
+        if is_challenge(*status) {
             //= RFC 3261 16.7
             // "the proxy MUST collect any WWW-Authenticate and Proxy-Authenticate"
             for (other, branch) in context.branches.iter().enumerate() {
-                if let BranchState::Done(Outcome::Response { status: 401 | 407, bytes }) =
-                    &branch.state
+                if let BranchState::Done(Outcome::Response { status, bytes }) = &branch.state
+                    && is_challenge(*status)
                     && other != at
                 {
                     collect_challenges(bytes, &mut edit);
@@ -318,6 +319,10 @@ impl Node {
             }
         }
     }
+}
+
+const fn is_challenge(status: u16) -> bool {
+    matches!(status, status::UNAUTHORIZED | status::PROXY_AUTHENTICATION_REQUIRED)
 }
 
 fn collect_challenges(response: &[u8], edit: &mut Editor<'_>) {

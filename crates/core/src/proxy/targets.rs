@@ -14,6 +14,7 @@ use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
 use crate::route::plan::{Plan, PlannedBranch, Rule, Way};
 use crate::route::target_set::{Silent, Targets, targets};
+use crate::status;
 use crate::time::{Duration, Instant};
 use crate::waiting::Waiting;
 use alloc::vec::Vec;
@@ -68,7 +69,7 @@ impl Node {
         if is_invite {
             //= RFC 3261 16.2
             // "a stateful proxy MAY choose to generate a 100"
-            self.answer(now, context, 100, out);
+            self.answer(now, context, status::TRYING, out);
         }
         match claim {
             Some(Claim { account, nonce, nc, ends }) => {

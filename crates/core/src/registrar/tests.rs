@@ -374,9 +374,9 @@ fn a_contact_twice_in_one_request_counts_as_it_was_said_last() {
 fn parameters_are_kept_as_they_are() {
     let mut desk = desk();
     let header = "Contact: \"Q=\" <sip:w@a;q=9> ;Q=0.5; reg-id=1;\
-                  +sip.instance=\"<urn:uuid:f81d-7dec>\" ; methods=\"INVITE,\r\n ACK\";x;Expires=90";
+                  +sip.instance=\"<urn:uuid:f81d-7d>\" ; methods=\"INVITE,\r\n ACK\";x;Expires=90";
     let kept = "<sip:w@a;q=9>;expires=90;q=0.5;reg-id=1;\
-                +sip.instance=\"<urn:uuid:f81d-7dec>\";methods=\"INVITE,   ACK\";x";
+                +sip.instance=\"<urn:uuid:f81d-7d>\";methods=\"INVITE,   ACK\";x";
     assert_eq!(desk.register(with(1, &[header, "User-Agent: a\r\n b"])), [kept]);
     assert_eq!(*desk.bindings[0].user_agent, *b"a   b");
     let long = format!("User-Agent: {}", "x".repeat(300));

@@ -13,6 +13,7 @@ use crate::node::Node;
 use crate::registrar::{self, Arrival, Registration};
 use crate::reject::Reject;
 use crate::route::ours::Ours;
+use crate::status;
 use crate::time::Instant;
 use crate::waiting::Waiting;
 use alloc::boxed::Box;
@@ -167,12 +168,12 @@ impl Node {
         bindings: &[Binding],
         out: &mut Outbox,
     ) {
-        let mut response = self.respond(&mut out.bytes, request, 200, flow.remote);
+        let mut response = self.respond(&mut out.bytes, request, status::OK, flow.remote);
         for binding in bindings {
             response.header_with("Contact", |out| registrar::write_contact(binding, now, out));
         }
         let bytes = response.finish(None);
-        self.send_back_to(flow, request, (200, bytes), out);
+        self.send_back_to(flow, request, (status::OK, bytes), out);
     }
 
     /// Takes out what has ended.

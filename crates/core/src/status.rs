@@ -1,0 +1,25 @@
+//! The status codes that are written or looked for by themselves (RFC 3261 §21). Refusals have
+//! theirs in [`Reject`](crate::reject::Reject).
+
+/// 100 Trying.
+pub(crate) const TRYING: u16 = 100;
+/// 200 OK.
+pub(crate) const OK: u16 = 200;
+/// 401 Unauthorized.
+pub(crate) const UNAUTHORIZED: u16 = 401;
+/// 407 Proxy Authentication Required.
+pub(crate) const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
+/// 408 Request Timeout.
+pub(crate) const REQUEST_TIMEOUT: u16 = 408;
+/// 415 Unsupported Media Type.
+pub(crate) const UNSUPPORTED_MEDIA_TYPE: u16 = 415;
+/// 420 Bad Extension.
+pub(crate) const BAD_EXTENSION: u16 = 420;
+/// 484 Address Incomplete.
+pub(crate) const ADDRESS_INCOMPLETE: u16 = 484;
+/// 487 Request Terminated.
+pub(crate) const REQUEST_TERMINATED: u16 = 487;
+/// 500 Server Internal Error.
+pub(crate) const SERVER_INTERNAL_ERROR: u16 = 500;
+/// 503 Service Unavailable.
+pub(crate) const SERVICE_UNAVAILABLE: u16 = 503;
