@@ -4,6 +4,8 @@
 //! what follows: a question whose answer another partition owns is answered on the spot, the
 //! first lock released before the second is taken.
 
+mod sample;
+
 use crate::clock::Clock;
 use crate::connections::{Connections, Parcel};
 use crate::events::Events;
@@ -13,7 +15,7 @@ use crate::resolver::Resolver;
 use crate::tcp::StreamLimits;
 use crate::udp::Sockets;
 use ringway_core::boundary::{
-    Answer, AskId, Asker, Command, Input, Outbox, Output, Question, TransactionRef,
+    Answer, AskId, Asker, Command, Input, Outbox, Output, Question, TransactionRef, Write,
 };
 use ringway_core::counters::Counters;
 use ringway_core::flow::{Flow, Listener, Transport};
@@ -21,8 +23,9 @@ use ringway_core::keys::Keys;
 use ringway_core::node::{Node, Setup, home_of};
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::Instant;
-use ringway_store::GroupCommit;
+use ringway_store::{Counts, GroupCommit, Refused, Ticket};
 use ringway_wire::Message;
+use sample::Sample;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -149,6 +152,11 @@ impl Engine {
     /// The open stream connections.
     pub fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// What all partitions are made with.
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
     }
 
     /// The listening sockets.
@@ -403,6 +411,17 @@ impl Engine {
         self.partitions.iter().any(|partition| busy(&lock(&partition.node)))
     }
 
+    /// Has the store keep changes that no partition asked for; the ticket comes back with the
+    /// result, as those of partitions do.
+    pub(crate) fn keep(&self, ticket: Ticket, writes: Vec<Write>) -> Result<(), Refused> {
+        self.store.get().map_or(Err(Refused::Closed), |store| store.submit(ticket, writes))
+    }
+
+    /// What the store has done so far.
+    pub(crate) fn store_counts(&self) -> Counts {
+        self.store.get().map(GroupCommit::counts).unwrap_or_default()
+    }
+
     /// Commits what waits, and keeps nothing more.
     pub(crate) fn close_store(&self) {
         if let Some(store) = self.store.get() {
@@ -416,6 +435,18 @@ impl Engine {
         for (n, partition) in self.partitions.iter().enumerate() {
             look(n as u32, &lock(&partition.node));
         }
+    }
+
+    /// Looks at one partition, which waits for it.
+    pub(crate) fn visit_one(&self, number: usize, look: impl FnOnce(&Node)) {
+        if let Some(partition) = self.partitions.get(number) {
+            look(&lock(&partition.node));
+        }
+    }
+
+    /// How many partitions there are.
+    pub(crate) fn partitions(&self) -> usize {
+        self.partitions.len()
     }
 
     /// All numbers of the running server.
@@ -442,30 +473,6 @@ impl Engine {
         let partition = self.place(self.setup.keys.partition_of(aor));
         let node = lock(&self.partitions[partition as usize].node);
         node.locate(aor, self.clock.now())
-    }
-}
-
-/// What a log may show of an input that we failed at: nothing of what people said.
-struct Sample {
-    kind: &'static str,
-    length: usize,
-}
-
-impl Sample {
-    fn of(input: &Input<'_>) -> Self {
-        let (kind, length) = match input {
-            Input::Message { message, .. } if message.is_request() => {
-                ("request", message.bytes().len())
-            }
-            Input::Message { message, .. } => ("response", message.bytes().len()),
-            Input::FlowClosed(_) => ("flow closed", 0),
-            Input::Undelivered(_) => ("undelivered", 0),
-            Input::Asked { .. } => ("asked", 0),
-            Input::Answered { .. } => ("answered", 0),
-            Input::Commanded(_) => ("commanded", 0),
-            Input::TimeIsUp => ("time is up", 0),
-        };
-        Self { kind, length }
     }
 }
 

@@ -4,7 +4,7 @@
 //! udp, tcp -> engine -> partition (core::Node) -> engine -> udp, tcp
 //!               |  ^                                |
 //!               v  └── store, resolver <────────────┘
-//!            events -> log, metrics
+//!            events -> log, metrics      cli -> control -> engine, store
 //! ```
 
 pub mod server;
@@ -17,4 +17,6 @@ pub mod resolver;
 pub mod events;
 pub mod metrics;
 pub mod clock;
+pub mod control;
+pub mod accounts;
 pub mod limits;

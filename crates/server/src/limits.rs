@@ -47,3 +47,25 @@ pub const DRAIN_RETRY_S: u32 = 5;
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The exit code of a process that was told twice to stop.
 pub const EXIT_INTERRUPTED: i32 = 130;
+/// Clients of the control socket at once; an administrator and a few scripts.
+pub const CONTROL_CLIENTS: usize = 16;
+/// Bytes of one line from a client: some hundred accounts with long names.
+pub const CONTROL_LINE: usize = 1 << 20;
+/// Bytes of one line from the server: a full reply of registrations with the longest contacts.
+pub const CONTROL_REPLY: usize = 16 << 20;
+/// A client must say something, and read what it is told, within this time.
+pub const CONTROL_IDLE: Duration = Duration::from_secs(30);
+/// A change made by an administrator must be on disk by then.
+pub const CONTROL_COMMIT: Duration = Duration::from_secs(20);
+/// Commands wait so long for the answer: longer than all that may hold it up.
+pub const CONTROL_PATIENCE: Duration = Duration::from_secs(60);
+/// A command waits so long for a server that starts, or another command that holds the data.
+pub const CONTROL_REACH: Duration = Duration::from_secs(5);
+/// Rows of a list in one reply: some hundred kilobytes.
+pub const ROWS_PER_REPLY: usize = 500;
+/// Replies that wait for a client to read them.
+pub const REPLIES_QUEUED: usize = 4;
+/// Accounts made with one commit: it takes about as long as one of a busy registrar.
+pub const ACCOUNTS_PER_REQUEST: usize = 500;
+/// Bytes of the display name of an account.
+pub const NAME_BYTES: usize = 256;

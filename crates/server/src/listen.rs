@@ -104,13 +104,30 @@ pub fn bind(
                     local
                 }
             };
-            let advertised = advertise
-                .filter(|to| to.is_ipv4() == local.is_ipv4() && !local.ip().is_loopback())
-                .map(|to| SocketAddr::new(to, local.port()));
+            let advertised = advertised(local, advertise);
             bound.listeners.push(Listener { transport, local, advertised });
         }
     }
     Ok(bound)
+}
+
+/// The listeners that [`bind`] would give, without binding anything.
+pub fn planned(endpoints: &[Endpoint], advertise: Option<IpAddr>) -> Vec<Listener> {
+    let mut planned = Vec::new();
+    for endpoint in endpoints {
+        for ip in expand(endpoint.address) {
+            let (transport, local) = (endpoint.transport, SocketAddr::new(ip, endpoint.port));
+            let advertised = advertised(local, advertise);
+            planned.push(Listener { transport, local, advertised });
+        }
+    }
+    planned
+}
+
+fn advertised(local: SocketAddr, advertise: Option<IpAddr>) -> Option<SocketAddr> {
+    advertise
+        .filter(|to| to.is_ipv4() == local.is_ipv4() && !local.ip().is_loopback())
+        .map(|to| SocketAddr::new(to, local.port()))
 }
 
 /// The addresses of all interfaces that are up. IPv6 link-local ones are left out: they mean

@@ -1,7 +1,10 @@
 //! The running server: from a description of what to do to sockets, threads and partitions, and
 //! back to nothing without losing what was promised.
 
+use crate::accounts;
 use crate::clock::Clock;
+use crate::control::running::{ADMINISTRATOR, Pending, Running as Administration};
+use crate::control::socket::{self as control, CannotControl, ControlSocket};
 use crate::engine::{Engine, Parts, Work};
 use crate::limits;
 use crate::listen::{self, CannotListen, Endpoint};
@@ -48,6 +51,8 @@ pub struct Startup {
     pub peers: Vec<Peer>,
     /// What a stream connection may do.
     pub streams: StreamLimits,
+    /// Where the control socket stands; `None` is nowhere.
+    pub control: Option<PathBuf>,
 }
 
 /// Where accounts and bindings are kept.
@@ -66,6 +71,8 @@ pub enum CannotStart {
     Listen(CannotListen),
     /// The data could not be opened or read.
     Store(StoreError),
+    /// The control socket could not be had.
+    Control(CannotControl),
     /// The system gave no thread, or no randomness.
     System(io::Error),
 }
@@ -75,6 +82,7 @@ impl fmt::Display for CannotStart {
         match self {
             Self::Listen(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
+            Self::Control(error) => error.fmt(f),
             Self::System(error) => write!(f, "the system refused to start us: {error}"),
         }
     }
@@ -85,6 +93,12 @@ impl std::error::Error for CannotStart {}
 impl From<CannotListen> for CannotStart {
     fn from(error: CannotListen) -> Self {
         Self::Listen(error)
+    }
+}
+
+impl From<CannotControl> for CannotStart {
+    fn from(error: CannotControl) -> Self {
+        Self::Control(error)
     }
 }
 
@@ -108,6 +122,7 @@ pub struct Running {
     accepting: Vec<Task<()>>,
     workers: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    control: Option<ControlSocket>,
 }
 
 /// Starts the server. When it returns, messages are answered.
@@ -137,29 +152,33 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
         partitions: limits::PARTITIONS,
     }));
     let restored = restore(&engine, &mut *store)?;
+    // After the data: who has them is the one who may take the place of a stale socket.
+    let control = startup.control.as_deref().map(control::bind).transpose()?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("streams")
         .enable_all()
         .build()?;
-    let commits = GroupCommit::start(store, move || clock.now().as_secs(), answers(&engine))?;
+    let pending = Arc::new(Pending::default());
+    let answers = answers(&engine, &pending);
+    let commits = GroupCommit::start(store, move || clock.now().as_secs(), answers)?;
     engine.connect(commits, Resolver::new(&engine, runtime.handle().clone()));
     let stop = Arc::new(AtomicBool::new(false));
-    let mut running = Running { engine, runtime, accepting: Vec::new(), workers: Vec::new(), stop };
+    let administration = Administration::new(Arc::clone(&engine), pending, &startup.domains);
+    let (accepting, threads) = (Vec::new(), Vec::new());
+    let mut running = Running { engine, runtime, accepting, workers: threads, stop, control };
     running.accepting = running.begin_streams(bound.tcp)?;
     if let Err(error) = running.begin_workers(workers) {
         running.shutdown(Duration::ZERO);
         return Err(error.into());
     }
+    running.begin_control(administration)?;
     info!(event = "ready", restored, workers, listeners = running.listeners().len());
     Ok(running)
 }
 
 fn snapshot(startup: &Startup, store: &mut dyn Store) -> Result<Snapshot, StoreError> {
-    let domains = startup.domains.iter().map(|d| d.to_ascii_lowercase().into_bytes().into());
     let mut snapshot = Snapshot {
-        domains: domains.collect(),
-        default_domain: startup.domains.first().map(|d| d.to_ascii_lowercase().into_bytes().into()),
         settings: startup.settings.clone(),
         peers: startup.peers.clone(),
         ..Snapshot::default()
@@ -168,14 +187,20 @@ fn snapshot(startup: &Startup, store: &mut dyn Store) -> Result<Snapshot, StoreE
     for account in &startup.accounts {
         snapshot.accounts.put(account.clone());
     }
+    accounts::set_domains(&mut snapshot, &startup.domains);
     Ok(snapshot)
 }
 
-/// Gives the partitions the bindings that are kept; tells how many.
+/// Gives the partitions the bindings that are kept, but for those of nobody: one that was under
+/// way when its account was removed may have been kept after it. Tells how many.
 fn restore(engine: &Engine, store: &mut dyn Store) -> Result<u64, StoreError> {
     let (mut work, mut restored) = (Work::default(), 0);
     let now_s = engine.clock.now().as_secs();
+    let snapshot = engine.snapshot();
     store.bindings(now_s, &mut |aor, binding| {
+        if snapshot.accounts.find(&aor).is_none() {
+            return;
+        }
         restored += 1;
         let owner = aor.clone();
         engine.command_owner(&owner, Command::Restore(aor, binding), &mut work);
@@ -187,13 +212,21 @@ fn restore(engine: &Engine, store: &mut dyn Store) -> Result<u64, StoreError> {
 /// What came of one request to the store.
 type Outcome = (Ticket, Result<CommitToken, StoreError>);
 
-/// What the thread of the store does with its results: tells the partitions that wait.
-fn answers(engine: &Arc<Engine>) -> impl FnMut(Vec<Outcome>) + Send + 'static {
-    let engine = Arc::downgrade(engine);
+/// What the thread of the store does with its results: tells the partitions that wait, and the
+/// administrators.
+fn answers(
+    engine: &Arc<Engine>,
+    pending: &Arc<Pending>,
+) -> impl FnMut(Vec<Outcome>) + Send + 'static {
+    let (engine, pending) = (Arc::downgrade(engine), Arc::clone(pending));
     let mut work = Work::default();
     move |results| {
         let Some(engine) = engine.upgrade() else { return };
         for ((partition, ask), result) in results {
+            if partition == ADMINISTRATOR {
+                pending.resolve(ask, result);
+                continue;
+            }
             let answer = match result {
                 Ok(token) => Answer::Kept(token),
                 Err(cause) => {
@@ -225,6 +258,15 @@ impl Running {
         listeners.into_iter().map(begin).collect()
     }
 
+    fn begin_control(&mut self, administration: Administration) -> io::Result<()> {
+        if let Some(socket) = &self.control {
+            let _inside = self.runtime.enter();
+            let serve = control::serve(socket.listen()?, administration);
+            self.accepting.push(self.runtime.spawn(serve));
+        }
+        Ok(())
+    }
+
     fn begin_workers(&mut self, workers: usize) -> io::Result<()> {
         for worker in 0..workers {
             let (engine, stop) = (Arc::clone(&self.engine), Arc::clone(&self.stop));
@@ -252,6 +294,7 @@ impl Running {
         for accepting in &self.accepting {
             accepting.abort();
         }
+        drop(self.control);
         let drain = || Command::Drain { retry_after_s: limits::DRAIN_RETRY_S };
         self.engine.command_all(drain, &mut Work::default());
         let end = Instant::now() + patience;

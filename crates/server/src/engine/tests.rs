@@ -36,6 +36,7 @@ fn running() -> (Running, UdpSocket) {
             may_register: true,
         }],
         streams: StreamLimits::default(),
+        control: None,
     })
     .unwrap();
     let phone = UdpSocket::bind((loopback, 0)).unwrap();

@@ -46,6 +46,7 @@ pub(crate) fn startup() -> Startup {
         settings: Settings::default(),
         peers: vec![peer],
         streams: StreamLimits::default(),
+        control: None,
     }
 }
 
