@@ -127,11 +127,14 @@ mod tests {
     fn a_registration_is_kept_and_then_found() {
         let register = "REGISTER sip:example.org SIP/2.0|Via: SIP/2.0/TCP h;branch=z9hG4bK2|\
             From: <sip:alice@example.org>;tag=1|To: <sip:alice@example.org>|Call-ID: r|\
-            CSeq: 1 REGISTER|Contact: <sip:alice@h;transport=tcp>|l: 0||";
+            CSeq: 1 REGISTER|Contact: <sip:alice@192.0.2.11;transport=tcp>|l: 0||";
         let call = INVITE.replace("sip:bob@", "sip:alice@");
         let sent = sent(&format!("M4{register}\x1eA0\x1eM0{call}|\x1eC0"));
-        let expected =
-            ["SIP/2.0 200 OK", "SIP/2.0 100 Trying", "INVITE sip:alice@h;transport=tcp SIP/2.0"];
+        let expected = [
+            "SIP/2.0 200 OK",
+            "SIP/2.0 100 Trying",
+            "INVITE sip:alice@192.0.2.11;transport=tcp SIP/2.0",
+        ];
         assert_eq!(sent, expected);
     }
 }
