@@ -20,3 +20,4 @@ pub mod clock;
 pub mod control;
 pub mod accounts;
 pub mod limits;
+pub mod demo;

@@ -1,0 +1,167 @@
+//! `ringway demo`: the real server, two small phones, and one call between them.
+//!
+//! ```text
+//! stage (server, accounts) ─┐
+//! story ── phone ── line ───┴─> server       trace -> ladder -> people
+//!     └─── media ── tone                     verdict ─┘    └─> programs
+//! ```
+//!
+//! The phones are ours and small, but nothing in here is played: they send and receive real
+//! messages, and what is shown is what they noted, with the time it took.
+
+mod trace;
+mod failure;
+mod repeats;
+mod line;
+mod request;
+mod dialog;
+mod phone;
+mod tone;
+mod media;
+mod verdict;
+mod style;
+mod ladder;
+mod stage;
+mod story;
+mod report;
+
+pub use dialog::{Answered, Dialog, Incoming, Outgoing};
+pub use failure::{Cause, Failure};
+pub use ladder::Ladder;
+pub use media::{Media, Talk, place_of};
+pub use phone::{Body, Phone, Profile};
+pub use request::Draft;
+pub use stage::{CannotStage, DOMAIN, Stage, USERS};
+pub use story::play;
+pub use style::{Style, Tone};
+pub use trace::{Entry, Trace, Way};
+pub use verdict::{OneWay, Registered, Sound, Verdict};
+
+use ringway_core::flow::Transport;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How the demo shall run.
+#[derive(Clone, Copy, Debug)]
+pub struct Demo {
+    /// End after the call, instead of serving on.
+    pub once: bool,
+    /// What to print.
+    pub print: Print,
+    /// How it looks.
+    pub style: Style,
+}
+
+/// What to print.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Print {
+    /// The call as it happens, and the verdict.
+    Everything,
+    /// The verdict, as JSON.
+    Json,
+    /// Failures only.
+    Failures,
+}
+
+/// The exit code of somebody who was interrupted while something was under way.
+const INTERRUPTED: u8 = 130;
+/// Calls of the user's own phones end with the demo: it waits no longer for them.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// What the demo waits for.
+enum News {
+    Done(Box<Verdict>),
+    Interrupted,
+}
+
+/// Runs the demo, and tells how the process shall end.
+pub fn run(demo: Demo) -> ExitCode {
+    match perform(demo) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ringway demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(demo: Demo) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let (tell, news) = sync_channel(4);
+    listen_for_signals(tell.clone())?;
+    let stage = Stage::set()?;
+    let result = play_and_serve(demo, &stage, (tell, &news));
+    // One who reads what was printed may be gone, but the data must go too.
+    stage.clear(FAREWELL)?;
+    Ok(result?)
+}
+
+fn play_and_serve(
+    demo: Demo,
+    stage: &Stage,
+    (tell, news): (SyncSender<News>, &Receiver<News>),
+) -> io::Result<ExitCode> {
+    let first = stage.profile(0, Transport::Udp, false);
+    let second = stage.profile(1, Transport::Tcp, true);
+    let (Some(first), Some(second)) = (first, second) else {
+        return Err(io::Error::other("the server does not listen"));
+    };
+    let mut out = demo.output();
+    report::beginning(&mut *out, demo.style, stage)?;
+    thread::Builder::new().name("demo".into()).spawn(move || {
+        let mut ladder = Ladder::new(&mut *out, demo.style, USERS[0]);
+        let verdict = play([first, second], &mut ladder);
+        // Who was interrupted waits for nothing.
+        let _ = tell.try_send(News::Done(Box::new(verdict)));
+    })?;
+    let Ok(News::Done(verdict)) = news.recv() else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let serves_on = !demo.once && verdict.is_good();
+    match demo.print {
+        Print::Everything => report::verdict(&mut io::stdout(), demo.style, &verdict)?,
+        Print::Json => report::json(&mut io::stdout(), &verdict, serves_on.then_some(stage))?,
+        Print::Failures => {}
+    }
+    if let Some(failure) = &verdict.failure {
+        eprintln!("ringway demo: {failure}");
+        return Ok(ExitCode::FAILURE);
+    }
+    if serves_on {
+        report::attach(&mut *demo.output(), demo.style, stage)?;
+        // An error means that nobody can interrupt us any more: then it is over, too.
+        while let Ok(News::Done(_)) = news.recv() {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Demo {
+    /// Where what is for people goes.
+    fn output(&self) -> Box<dyn Write + Send> {
+        match self.print {
+            Print::Everything => Box::new(io::stdout()),
+            Print::Json | Print::Failures => Box::new(io::sink()),
+        }
+    }
+}
+
+/// From now on SIGINT and SIGTERM are news; the second one ends the process at once.
+fn listen_for_signals(tell: SyncSender<News>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut terminate, mut interrupt) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async {
+            loop {
+                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+                if tell.try_send(News::Interrupted).is_err() {
+                    break;
+                }
+            }
+        });
+    })?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! What the demo says besides the ladder.
+
+use super::stage::{DOMAIN, Stage, USERS};
+use super::style::{Style, Tone};
+use super::verdict::{Registered, Verdict};
+use ringway_core::flow::Transport;
+use serde_json::json;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// What is about to happen.
+pub(super) fn beginning(out: &mut dyn Write, style: Style, stage: &Stage) -> io::Result<()> {
+    let title = style.paint(Tone::Strong, "Ringway demo");
+    let addresses = addresses(stage).join(" and ");
+    writeln!(out, "\n {title}: a server and two phones, and all of it real.\n")?;
+    writeln!(out, " The server listens on {addresses}, UDP and TCP.")?;
+    writeln!(out, " What the phones send and receive, as they noted it:\n")?;
+    out.flush()
+}
+
+fn addresses(stage: &Stage) -> Vec<String> {
+    let both = [false, true].into_iter();
+    both.filter_map(|v6| stage.address(Transport::Udp, v6)).map(|a| a.to_string()).collect()
+}
+
+/// What came of the call.
+pub(super) fn verdict(out: &mut dyn Write, style: Style, verdict: &Verdict) -> io::Result<()> {
+    writeln!(out)?;
+    let mut line = |what: &str, text: Option<String>| -> io::Result<()> {
+        let mark = match text {
+            Some(_) => style.paint(Tone::Good, style.pick("✔", "ok")),
+            None => style.paint(Tone::Bad, style.pick("✘", "--")),
+        };
+        let text = text.unwrap_or_else(|| "no".into());
+        writeln!(out, " {mark} {what:<14}{text}")
+    };
+    let both = verdict.registered.len() == USERS.len();
+    let phones: Vec<_> = verdict.registered.iter().map(registration).collect();
+    line("registered", both.then(|| phones.join(", ")))?;
+    line("ringing", verdict.ringing.map(|after| format!("{} after the INVITE", time(after))))?;
+    line("answered", verdict.answered.map(|after| format!("after {}", time(after))))?;
+    let ways = verdict.sound.as_ref().map(super::verdict::Sound::ways);
+    let heard = ways.filter(|ways| ways.iter().all(super::verdict::OneWay::is_heard));
+    line(
+        "talked",
+        heard.map(|[there, back]| {
+            let (there, back) = (there.heard, back.heard);
+            format!("{there} packets one way, {back} the other; 440 Hz heard by both")
+        }),
+    )?;
+    line("ended", verdict.ended_by.as_ref().map(|user| format!("by {user}")))?;
+    line("unregistered", verdict.unregistered.then(|| "both".into()))?;
+    out.flush()
+}
+
+fn registration(phone: &Registered) -> String {
+    let Registered { user, transport, address, after } = phone;
+    let transport = transport.via_name();
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    format!("{user} over {transport} and {family} in {}", time(*after))
+}
+
+fn time(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1_000.0)
+}
+
+/// The verdict for programs; with a stage also what one needs to attach phones to it.
+pub(super) fn json(
+    out: &mut dyn Write,
+    verdict: &Verdict,
+    stage: Option<&Stage>,
+) -> io::Result<()> {
+    let mut value = verdict.to_json();
+    if let Some(stage) = stage {
+        let phones = (0..USERS.len()).filter_map(|nth| stage.profile(nth, Transport::Udp, false));
+        let accounts = phones.map(|p| json!({ "user": p.user, "password": p.password }));
+        value["serving"] = json!({
+            "addresses": addresses(stage),
+            "transports": ["udp", "tcp"],
+            "domain": DOMAIN,
+            "accounts": accounts.collect::<Vec<_>>(),
+        });
+    }
+    writeln!(out, "{value:#}")?;
+    out.flush()
+}
+
+/// How one's own phones get to this server, and to one on the network.
+pub(super) fn attach(out: &mut dyn Write, style: Style, stage: &Stage) -> io::Result<()> {
+    let profiles = [0, 1].map(|nth| stage.profile(nth, Transport::Udp, false));
+    let [Some(first), Some(second)] = profiles else { return Ok(()) };
+    let addresses = addresses(stage).join(" or ");
+    let title = style.paint(Tone::Strong, "Now your own phones.");
+    writeln!(out, "\n {title} The server goes on; attach two softphones on this machine:\n")?;
+    for (name, one, other) in
+        [("user", &first.user, &second.user), ("password", &first.password, &second.password)]
+    {
+        let (one, other) = (style.paint(Tone::Strong, &format!("{one:<16}")), other);
+        writeln!(out, "     {name:<12}{one}{}", style.paint(Tone::Strong, other))?;
+    }
+    writeln!(out, "     {:<12}{addresses}", "server")?;
+    writeln!(out, "     {:<12}{DOMAIN}, or the server's address once more", "domain")?;
+    writeln!(out, "     {:<12}UDP or TCP, no encryption\n", "transport")?;
+    let (one, other) = (&first.user, &second.user);
+    writeln!(out, " Then call {other} from {one}'s phone, or {one} from {other}'s.")?;
+    writeln!(out, " Only programs on this machine reach this server. One for the network:\n")?;
+    let program = program();
+    writeln!(out, "     {program} account add you@your.domain")?;
+    writeln!(out, "     {program} serve\n")?;
+    writeln!(out, " Ctrl-C ends the demo and forgets the accounts.")?;
+    out.flush()
+}
+
+/// How we were called, if it can be typed again.
+fn program() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    let fits = !called.is_empty() && called.len() <= 40 && !called.contains(char::is_whitespace);
+    if fits { called } else { "ringway".into() }
+}
