@@ -4,7 +4,7 @@ use crate::boundary::{DropReason, Event, Outbox, Output, Question};
 use crate::flow::{ConnectionId, Flow};
 use crate::limits;
 use crate::node::Node;
-use crate::proxy::forward::via;
+use crate::proxy::forward::{drop_own_credentials, via};
 use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
 use crate::route::plan::Way;
@@ -103,6 +103,8 @@ impl Node {
             edit.pop_last_route();
         }
         edit.pop_routes(route.pops);
+        // It has the credentials of the INVITE (§13.2.2.4), and they stay here, too.
+        drop_own_credentials(ours, ack, &mut edit);
         edit.set_max_forwards(ack.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
         edit.set_received(source.remote);
         edit.push_via(&via(listener, alloc::format!("{branch}").as_bytes()));

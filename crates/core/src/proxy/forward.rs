@@ -25,6 +25,10 @@ const DATAGRAM_MAX: usize = 1_300;
 pub(crate) struct Copy<'a> {
     pub(crate) context: &'a ResponseContext,
     pub(crate) target: &'a [u8],
+    /// The flow that was planned. Later requests of the dialog take it, too: each is as large as
+    /// it is.
+    pub(crate) planned: Flow,
+    /// The flow this copy takes.
     pub(crate) flow: Flow,
     pub(crate) branch: ClientBranch,
     pub(crate) share: u32,
@@ -50,7 +54,8 @@ impl Node {
             .hash64(b"branch", &[&self.setup.seed.to_be_bytes(), &client.bits().to_be_bytes()]);
         let mark = ClientBranch { client: client.bits(), random: random as u32, loop_hash };
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
-        let mut copy = Copy { context, target: &planned.target, flow, branch: mark, share };
+        let target = &planned.target;
+        let mut copy = Copy { context, target, planned: flow, flow, branch: mark, share };
         let Some(mut bytes) = copy.write(ours, &mut out.bytes) else {
             self.clients.remove(client);
             self.branch_done(id, branch, Outcome::Local(Reject::Malformed("target")));
@@ -107,7 +112,7 @@ impl Copy<'_> {
         }
         // Step 4.
         if begins_dialog(&request) {
-            let (caller, callee) = (&context.flow, &self.flow);
+            let (caller, callee) = (&context.flow, &self.planned);
             let value = record_route::value(ours, &request, caller, callee, self.target);
             edit.push_record_route(&value);
         }
@@ -180,7 +185,8 @@ fn request_uri(target: &[u8]) -> &[u8] {
     }
 }
 
-fn drop_own_credentials(ours: Ours<'_>, request: &Message<'_>, edit: &mut Editor<'_>) {
+/// Takes off the credentials that were meant for us.
+pub(crate) fn drop_own_credentials(ours: Ours<'_>, request: &Message<'_>, edit: &mut Editor<'_>) {
     for (at, value) in request.all(Name::ProxyAuthorization).enumerate() {
         let realm = crate::identity::realm_of(value);
         if realm.is_some_and(|realm| ours.snapshot.domains.contains(realm)) {
