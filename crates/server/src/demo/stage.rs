@@ -131,6 +131,7 @@ fn start_on_free_ports(folder: &TempDir) -> Result<Running, CannotStart> {
         listen: listen.collect(),
         advertise: None,
         data: Data::Folder(folder.path().into()),
+        control: None,
         accounts: Vec::new(),
         workers: 0,
         settings: Settings::default(),
