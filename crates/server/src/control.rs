@@ -221,7 +221,8 @@ impl Answer {
     pub(crate) fn line(&self) -> String {
         let mut line = serde_json::to_string(self).unwrap_or_else(|error| {
             // Numbers, text and lists of them: there is nothing that JSON could not say.
-            format!("{{\"version\":{VERSION},\"failure\":{{\"kind\":\"failed\",\"message\":\"{error}\"}}}}")
+            let failure = format!("{{\"kind\":\"failed\",\"message\":\"{error}\"}}");
+            format!("{{\"version\":{VERSION},\"failure\":{failure}}}")
         });
         line.push('\n');
         line

@@ -3,8 +3,13 @@
 //! A request that got this far has been checked and its caller is known. It gets a server
 //! transaction and a [`ResponseContext`](response_context::ResponseContext); then, one after
 //! another and each ending by saying what it waits for:
-//! [`begin`](Node::begin) → spend the nonce → [`find_targets`](Node::find_targets) → locate →
-//! [`execute`](Node::execute) → [`forward`](Node::forward) each branch → responses.
+//! [`Node::begin`] → spend the nonce → [`Node::find_targets`] → locate → [`Node::execute`] →
+//! [`Node::forward`] each branch → responses.
+//!
+//! [`Node::begin`]: crate::node::Node::begin
+//! [`Node::find_targets`]: crate::node::Node::find_targets
+//! [`Node::execute`]: crate::node::Node::execute
+//! [`Node::forward`]: crate::node::Node::forward
 
 pub(crate) mod forward;
 pub(crate) mod record_route;

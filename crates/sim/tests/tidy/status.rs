@@ -59,13 +59,14 @@ fn bare(source: &Source, fine: impl Fn(&str, &str) -> bool) -> Vec<Finding> {
                 continue;
             };
             let (before, after) = (line[..at].trim_end(), line[at + word.len()..].trim_start());
-            // `Duration::from_millis(500)` and its like, and `x.500`.
+            // `Duration::from_millis(500)` and its like, `x.500` and `100.0`.
             let inside = before.ends_with('(');
             let duration = inside
                 && words(before).last().is_some_and(|(_, word)| {
                     word.starts_with("from_") || word.starts_with("with_")
                 });
-            if !duration && !before.ends_with('.') && !fine(before, after) {
+            let fraction = before.ends_with('.') || after.starts_with(".0");
+            if !duration && !fraction && !fine(before, after) {
                 found.push(Finding::new(source, n, format!("{code} is written as a number")));
             }
         }
@@ -104,7 +105,7 @@ mod tests {
             server,
             path,
             &["if status >= 200 {", "f(486)", "write(b\"SIP/2.0 200 OK\")"],
-            &["Duration::from_millis(200)", "// \"SIP/2.0 200", "let n = 7;"],
+            &["Duration::from_millis(200)", "// \"SIP/2.0 200", "let n = 7;", "x * 100.0"],
         );
         tried(server, "crates/server/src/demo/phone.rs", &[], &["f(486)"]);
     }
