@@ -1,6 +1,10 @@
 //! Accounts: what a change of them comes to, wherever they are kept. Passwords are text only in
 //! the command that makes or reads them; everybody else sees their hashes.
 
+pub mod password;
+pub mod weakness;
+pub mod import;
+
 use crate::control::views::NewAccount;
 use crate::control::{Change, Failure, Kind, Reply};
 use crate::limits;

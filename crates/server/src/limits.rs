@@ -69,3 +69,9 @@ pub const REPLIES_QUEUED: usize = 4;
 pub const ACCOUNTS_PER_REQUEST: usize = 500;
 /// Bytes of the display name of an account.
 pub const NAME_BYTES: usize = 256;
+/// Bytes of a password: more than any phone has room for.
+pub const PASSWORD_BYTES: usize = 256;
+/// Bytes of a line to import: a password, a name and three hashes fit several times.
+pub const IMPORT_LINE: usize = 4_096;
+/// Refused lines that are named; whoever has more has the wrong file.
+pub const IMPORT_REFUSALS: usize = 1_000;
