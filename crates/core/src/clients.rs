@@ -8,6 +8,7 @@ use crate::proxy::response_context::ResponseContext;
 use crate::reject::Reject;
 use crate::time::Instant;
 use crate::timers::{TimerId, Wheel};
+use crate::transaction::key::ClientBranch;
 use crate::transaction::{client, invite_client};
 use alloc::boxed::Box;
 use ringway_wire::{Framing, Index, Message, parse, write_ack, write_cancel};
@@ -18,12 +19,12 @@ pub(crate) struct Client {
     machine: Machine,
     cancel: Option<Cancel>,
     flow: Flow,
-    /// The datagram flow to go back to where a stream for a large request cannot be had.
-    fallback: Option<Flow>,
+    /// The datagram to go back to where a stream for a large request cannot be had.
+    fallback: Option<Fallback>,
     sent: Box<[u8]>,
     pub(crate) purpose: Purpose,
-    /// The unguessable part of its branch.
-    pub(crate) random: u32,
+    /// All of its branch: a response must repeat it, and nobody can guess it.
+    pub(crate) branch: Option<ClientBranch>,
     timer: Option<TimerId>,
 }
 
@@ -39,11 +40,20 @@ struct Cancel {
     timer: Option<TimerId>,
 }
 
+/// The same request as a datagram.
+#[derive(Debug)]
+pub(crate) struct Fallback {
+    pub(crate) flow: Flow,
+    pub(crate) bytes: Box<[u8]>,
+}
+
 /// Whose branch it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Purpose {
     pub(crate) context: Id<ResponseContext>,
     pub(crate) branch: usize,
+    /// What it means if its request cannot be sent.
+    pub(crate) unreachable: Reject,
 }
 
 /// All of them.
@@ -99,7 +109,7 @@ impl Clients {
             fallback: None,
             sent: Box::default(),
             purpose,
-            random: 0,
+            branch: None,
             timer: None,
         })
     }
@@ -109,7 +119,7 @@ impl Clients {
         &mut self,
         now: Instant,
         id: Id<Client>,
-        (flow, fallback, random): (Flow, Option<Flow>, u32),
+        (flow, fallback, branch): (Flow, Option<Fallback>, ClientBranch),
         bytes: &[u8],
         timers: &mut Wheel<Timer>,
     ) {
@@ -117,7 +127,7 @@ impl Clients {
         client.flow = flow;
         client.fallback = fallback;
         client.sent = bytes.into();
-        client.random = random;
+        client.branch = Some(branch);
         client.restart(now);
         client.set_timer(id, timers);
     }
@@ -298,10 +308,10 @@ impl Node {
     /// A request did not leave the house.
     pub(crate) fn request_undelivered(&mut self, now: Instant, id: Id<Client>, out: &mut Outbox) {
         let Some(client) = self.clients.all.find_mut(id) else { return };
-        if let Some(flow) = client.fallback.take() {
+        if let Some(datagram) = client.fallback.take() {
             //= RFC 3261 18.1.1
             // "the element SHOULD retry the request, using UDP"
-            self.resend_over_udp(now, id, flow, out);
+            self.resend_over_udp(now, id, datagram, out);
             return;
         }
         let reported = match client.machine {
@@ -319,30 +329,26 @@ impl Node {
         let purpose = client.purpose;
         client.set_timer(id, &mut self.timers);
         if reported {
-            let report = Report::Unreachable(Reject::TemporarilyUnavailable);
+            let report = Report::Unreachable(purpose.unreachable);
             self.on_report(now, purpose, report, out);
         }
         self.drop_if_over(id);
     }
 
-    /// The same request with the same branch as a datagram: only the transport in Via differs.
-    fn resend_over_udp(&mut self, now: Instant, id: Id<Client>, flow: Flow, out: &mut Outbox) {
+    /// The same request with the same branch as a datagram.
+    fn resend_over_udp(
+        &mut self,
+        now: Instant,
+        id: Id<Client>,
+        datagram: Fallback,
+        out: &mut Outbox,
+    ) {
         let Some(client) = self.clients.all.find_mut(id) else { return };
-        let mut index = Index::new();
-        let Ok(request) = parse(&client.sent, &mut index, Framing::Datagram) else { return };
-        let Some(branch) = request.top_via().ok().and_then(|via| via.branch()) else { return };
-        let Some(listener) = self.setup.listeners.get(usize::from(flow.socket.0)) else { return };
-        let via = crate::proxy::forward::via(listener, branch);
-        let mut edit = ringway_wire::Editor::new(&request);
-        edit.pop_via();
-        edit.push_via(&via);
-        let bytes = edit.finish(&mut out.bytes);
-        client.sent = out.bytes[bytes.clone()].into();
-        client.flow = flow;
+        client.sent = datagram.bytes;
+        client.flow = datagram.flow;
         client.restart(now);
         client.set_timer(id, &mut self.timers);
-        let on_failure = Some(TransactionRef::Client(id.bits()));
-        out.outputs.push(Output::Send { flow, bytes, on_failure });
+        client.send(id, out);
     }
 
     /// Removes a transaction that has nothing more to do, and tells its context.

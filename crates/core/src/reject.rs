@@ -55,6 +55,8 @@ pub enum Reject {
     NotKept,
     /// Something that we need did not answer in time.
     NoAnswerInside,
+    /// The next hop is not to be found, or nothing can be sent to it (RFC 3261 §16.9).
+    NextHopFailed,
     /// A table is full, or we are stopping.
     Overloaded,
     /// The message is larger than we take (RFC 3261 §21.5.7).
@@ -86,7 +88,7 @@ impl Reject {
             Self::NoSuchTransaction => 481,
             Self::LoopDetected => 482,
             Self::TooManyHops => 483,
-            Self::OutOfOrder | Self::NotKept | Self::NoAnswerInside => 500,
+            Self::OutOfOrder | Self::NotKept | Self::NoAnswerInside | Self::NextHopFailed => 500,
             Self::UnknownMethodMismatch => 501,
             Self::Overloaded => 503,
             Self::VersionNotSupported => 505,
@@ -122,6 +124,7 @@ impl Reject {
             Self::OutOfOrder => "out_of_order",
             Self::NotKept => "not_kept",
             Self::NoAnswerInside => "no_answer_inside",
+            Self::NextHopFailed => "next_hop_failed",
             Self::Overloaded => "overloaded",
             Self::TooLarge => "too_large",
             Self::NoLength => "no_length",

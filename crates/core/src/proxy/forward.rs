@@ -3,7 +3,7 @@
 use crate::arena::Id;
 use crate::boundary::{Outbox, Output, TransactionRef};
 use crate::check;
-use crate::clients::Purpose;
+use crate::clients::{Fallback, Purpose};
 use crate::flow::{ConnectionId, Flow, Listener, Transport};
 use crate::limits;
 use crate::node::{Node, Timer};
@@ -45,7 +45,9 @@ impl Node {
     ) {
         let Some(context) = self.contexts.find(id) else { return };
         let is_invite = context.is_invite;
-        let client = self.clients.reserve(now, is_invite, flow, Purpose { context: id, branch });
+        let unreachable = planned.rule.unreachable();
+        let purpose = Purpose { context: id, branch, unreachable };
+        let client = self.clients.reserve(now, is_invite, flow, purpose);
         let stored = context.request.message();
         let loop_hash = check::loop_hash(&self.setup.keys, &stored);
         let random = self
@@ -69,16 +71,16 @@ impl Node {
             //= RFC 3261 18.1.1
             // "the request MUST be sent using an RFC 2914"
             copy.flow = stream;
-            out.bytes.truncate(bytes.start);
             if let Some(again) = copy.write(ours, &mut out.bytes) {
+                let datagram = out.bytes[bytes].into();
                 bytes = again;
-                fallback = Some(flow);
+                fallback = Some(Fallback { flow, bytes: datagram });
             }
         }
         let sent_over = if fallback.is_some() { copy.flow } else { flow };
         let on_failure = Some(TransactionRef::Client(client.bits()));
         let sent = &out.bytes[bytes.clone()];
-        let how = (sent_over, fallback, mark.random);
+        let how = (sent_over, fallback, mark);
         self.clients.sent(now, client, how, sent, &mut self.timers);
         out.outputs.push(Output::Send { flow: sent_over, bytes, on_failure });
         let timer_c = is_invite

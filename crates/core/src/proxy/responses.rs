@@ -8,13 +8,14 @@ use crate::limits;
 use crate::node::{Node, Timer};
 use crate::proxy::response_context::{Best, BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
+use crate::route::ours::address_of;
 use crate::servers::Outgoing;
 use crate::status;
 use crate::time::Instant;
 use crate::transaction::key::ClientBranch;
 use alloc::vec::Vec;
 use core::ops::Range;
-use ringway_wire::{Editor, Framing, Index, Message, Method, Name, parse};
+use ringway_wire::{Editor, Framing, Index, Message, Method, Name, Via, parse};
 
 impl Node {
     /// A response: to whom does it belong (§16.7 steps 1 and 2)?
@@ -31,13 +32,7 @@ impl Node {
             let reason = DropReason::MalformedResponse;
             return out.event(Event::Dropped { reason, source });
         }
-        let branch = response.top_via().ok().and_then(|via| ClientBranch::parse(via.branch()?));
-        let found = branch.and_then(|branch| {
-            let id: Id<Client> = Id::from_bits(branch.client);
-            let client = self.clients.find(id)?;
-            (client.random == branch.random).then_some((id, client.purpose))
-        });
-        let Some((id, purpose)) = found else {
+        let Some((id, purpose)) = self.client_of(response) else {
             //= RFC 6026 7.3
             // "MUST NOT be forwarded"
             let reason = DropReason::StrayResponse;
@@ -45,10 +40,15 @@ impl Node {
         };
         //= RFC 3261 17.1.3
         // "The method is needed since a CANCEL request constitutes a different transaction, but shares the same value of the branch parameter"
-        let is_invite = self.contexts.find(purpose.context).is_some_and(|c| c.is_invite);
-        if is_invite && matches!(response.method(), Method::Cancel) {
+        if matches!(response.method(), Method::Cancel) {
             self.cancel_response(now, id, response.status());
             return;
+        }
+        //= RFC 3261 16.7
+        // "If no Via header field values remain in the response, the"
+        if response.values(Name::Via).nth(1).is_none() {
+            let reason = DropReason::MalformedResponse;
+            return out.event(Event::Dropped { reason, source });
         }
         if self.client_response(now, id, response, out) {
             self.take_response(now, purpose, response, out);
@@ -56,11 +56,38 @@ impl Node {
         self.drop_if_over(id);
     }
 
+    /// §17.1.3: the transaction whose request, or whose CANCEL, a response answers.
+    fn client_of(&self, response: &Message<'_>) -> Option<(Id<Client>, Purpose)> {
+        let via = response.top_via().ok()?;
+        //= RFC 3261 18.1.2
+        // "the response MUST be silently discarded"
+        if !self.is_sent_by(&via) {
+            return None;
+        }
+        let branch = ClientBranch::parse(via.branch()?)?;
+        let id = Id::from_bits(branch.client);
+        let client = self.clients.find(id).filter(|client| client.branch == Some(branch))?;
+        let context = self.contexts.find(client.purpose.context)?;
+        let method = response.method();
+        let fits = method == context.request.message().method()
+            || context.is_invite && method == Method::Cancel;
+        fits.then_some((id, client.purpose))
+    }
+
+    /// Whether we put this sent-by into requests.
+    fn is_sent_by(&self, via: &Via<'_>) -> bool {
+        let Some(ip) = address_of(&via.host) else { return false };
+        self.setup.listeners.iter().any(|listener| {
+            let public = listener.public();
+            public.ip() == ip && public.port() == via.port.unwrap_or(5060)
+        })
+    }
+
     /// §16.7 steps 2 to 5.
     fn take_response(
         &mut self,
         now: Instant,
-        Purpose { context: id, branch: at }: Purpose,
+        Purpose { context: id, branch: at, .. }: Purpose,
         response: &Message<'_>,
         out: &mut Outbox,
     ) {
@@ -108,7 +135,13 @@ impl Node {
                 edit.pop_via();
                 edit.finish(&mut bytes);
                 let bytes = bytes.into_boxed_slice();
-                self.branch_done(id, at, Outcome::Response { status, bytes });
+                let outcome = match status {
+                    //= RFC 4320 4.2
+                    // "A transaction-stateful SIP element MUST NOT send a response with"
+                    status::REQUEST_TIMEOUT if !is_invite => Outcome::TimedOut,
+                    _ => Outcome::Response { status, bytes },
+                };
+                self.branch_done(id, at, outcome);
                 if status >= 600 {
                     //= RFC 3261 16.7
                     // "the stateful proxy SHOULD cancel all client pending transactions"
@@ -200,6 +233,9 @@ impl Node {
                 }
             }
         }
+        if context.flow.transport.is_reliable() {
+            edit.complete_content_length();
+        }
         let (server, status) = (context.server, *status);
         let bytes = edit.finish(&mut out.bytes);
         self.reply(now, (id, server), Outgoing { status, bytes }, out);
@@ -217,6 +253,9 @@ impl Node {
         let server = context.server;
         let mut edit = Editor::new(response);
         edit.pop_via();
+        if context.flow.transport.is_reliable() {
+            edit.complete_content_length();
+        }
         let bytes = edit.finish(&mut out.bytes);
         self.reply(now, (id, server), Outgoing { status: response.status(), bytes }, out);
     }

@@ -248,7 +248,7 @@ impl Node {
                 self.forward(now, (id, branch), (planned, flow, share), out);
             }
             _ => {
-                self.branch_done(id, branch, Outcome::Local(Reject::NoAnswerInside));
+                self.branch_done(id, branch, Outcome::Local(planned.rule.unreachable()));
             }
         }
         self.conclude(now, id, out);

@@ -79,6 +79,19 @@ pub enum Rule {
     RequestUri,
 }
 
+impl Rule {
+    /// What it means if its target cannot be reached: a phone is away, but another server is
+    /// as good as one that answers 503, which goes back as a 500.
+    //= RFC 3261 16.9
+    // "the proxy MUST behave as if the forwarded"
+    pub(crate) const fn unreachable(self) -> Reject {
+        match self {
+            Self::Registered { .. } | Self::InDialog => Reject::TemporarilyUnavailable,
+            Self::RouteHeader | Self::RequestUri => Reject::NextHopFailed,
+        }
+    }
+}
+
 impl Plan {
     /// Nothing to try.
     pub const fn refuse(otherwise: Reject) -> Self {
