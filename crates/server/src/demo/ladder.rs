@@ -54,7 +54,9 @@ impl<'w> Ladder<'w> {
         let gap = " ".repeat(GAP);
         let lanes = format!("{}{lane}{gap}{lane}{gap}{lane}", " ".repeat(MARGIN));
         writeln!(self.out, "{lanes}")?;
-        writeln!(self.out, "{}", self.style.paint(Tone::Strong, &format!(" {title}")))
+        let title = self.style.paint(Tone::Strong, title);
+        let hint = self.style.paint(Tone::Faint, "(times from the first message)");
+        writeln!(self.out, " {title} {hint}")
     }
 
     /// Lets times count from then.
@@ -238,7 +240,7 @@ mod tests {
             alice                         ringway                           bob
             udp 127.0.0.1:1                  x                  tcp [::1]:54321
             |                                |                                |
- A call
+ A call (times from the first message)
      0.0 ms |------- INVITE + digest ------->|                                |
      0.8 ms |<-- 407 Proxy Authentication~ --|                                |
     12.3 ms |                                |----------- INVITE ------------>|

@@ -24,6 +24,7 @@ mod ladder;
 mod stage;
 mod story;
 mod report;
+mod watch;
 
 pub use dialog::{Answered, Dialog, Incoming, Outgoing};
 pub use failure::{Cause, Failure};
@@ -44,6 +45,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use watch::Watch;
 
 /// How the demo shall run.
 #[derive(Clone, Copy, Debug)]
@@ -92,8 +94,9 @@ pub fn run(demo: Demo) -> ExitCode {
 fn perform(demo: Demo) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let (tell, news) = sync_channel(4);
     listen_for_signals(tell.clone())?;
+    let watch = Watch::listen();
     let stage = Stage::set()?;
-    let result = play_and_serve(demo, &stage, (tell, &news));
+    let result = play_and_serve(demo, &stage, &watch, (tell, &news));
     // One who reads what was printed may be gone, but the data must go too.
     stage.clear(FAREWELL)?;
     Ok(result?)
@@ -102,6 +105,7 @@ fn perform(demo: Demo) -> Result<ExitCode, Box<dyn std::error::Error>> {
 fn play_and_serve(
     demo: Demo,
     stage: &Stage,
+    watch: &Watch,
     (tell, news): (SyncSender<News>, &Receiver<News>),
 ) -> io::Result<ExitCode> {
     let first = stage.profile(0, Transport::Udp, false);
@@ -130,6 +134,7 @@ fn play_and_serve(
     }
     if serves_on {
         report::attach(&mut *demo.output(), demo.style, stage)?;
+        watch.begin(demo.output(), demo.style);
         // An error means that nobody can interrupt us any more: then it is over, too.
         while let Ok(News::Done(_)) = news.recv() {}
     }

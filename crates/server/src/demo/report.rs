@@ -57,7 +57,7 @@ fn registration(phone: &Registered) -> String {
     let Registered { user, transport, address, after } = phone;
     let transport = transport.via_name();
     let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-    format!("{user} over {transport} and {family} in {}", time(*after))
+    format!("{user} over {transport}/{family} in {}", time(*after))
 }
 
 fn time(time: Duration) -> String {
@@ -99,15 +99,16 @@ pub(super) fn attach(out: &mut dyn Write, style: Style, stage: &Stage) -> io::Re
         writeln!(out, "     {name:<12}{one}{}", style.paint(Tone::Strong, other))?;
     }
     writeln!(out, "     {:<12}{addresses}", "server")?;
-    writeln!(out, "     {:<12}{DOMAIN}, or the server's address once more", "domain")?;
+    let domain = format!("the same, or {DOMAIN} with the server as outbound proxy");
+    writeln!(out, "     {:<12}{domain}", "domain")?;
     writeln!(out, "     {:<12}UDP or TCP, no encryption\n", "transport")?;
     let (one, other) = (&first.user, &second.user);
-    writeln!(out, " Then call {other} from {one}'s phone, or {one} from {other}'s.")?;
+    writeln!(out, " Then call {other} from {one}'s phone, or {one} from {other}'s.\n")?;
     writeln!(out, " Only programs on this machine reach this server. One for the network:\n")?;
     let program = program();
     writeln!(out, "     {program} account add you@your.domain")?;
     writeln!(out, "     {program} serve\n")?;
-    writeln!(out, " Ctrl-C ends the demo and forgets the accounts.")?;
+    writeln!(out, " Ctrl-C ends the demo and forgets the accounts. What your phones do:\n")?;
     out.flush()
 }
 
