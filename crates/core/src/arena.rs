@@ -87,6 +87,12 @@ impl<T> Arena<T> {
         if u64::from(place.used) == id.bits >> 32 { place.thing.as_mut() } else { None }
     }
 
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.places.iter().filter_map(|place| place.thing.as_ref())
+    }
+
     /// Takes it out.
     pub(crate) fn remove(&mut self, id: Id<T>) -> Option<T> {
         let slot = id.bits as u32;

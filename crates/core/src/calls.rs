@@ -3,8 +3,10 @@
 use crate::boundary::{CallChange, CallEnd, Event, Outbox};
 use crate::keys::Keys;
 use crate::limits;
+use crate::node::Timer;
 use crate::status;
 use crate::time::Instant;
+use crate::timers::{TimerId, Wheel};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use hashbrown::HashMap;
@@ -59,17 +61,24 @@ impl CallKey {
 /// All calls of a partition.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    calls: HashMap<u64, Call, foldhash::fast::FixedState>,
+    calls: HashMap<u64, Entry, foldhash::fast::FixedState>,
     last_id: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    call: Call,
+    /// When it is taken for over; stopped with the call, or hours of ended calls would wait.
+    silence: TimerId,
 }
 
 impl Calls {
     /// Notes a new call; at the limit it is simply not shown.
     pub(crate) fn start(
         &mut self,
-        now: Instant,
-        key: CallKey,
+        (now, key): (Instant, CallKey),
         invite: &Message<'_>,
+        timers: &mut Wheel<Timer>,
         out: &mut Outbox,
     ) -> bool {
         if self.calls.len() >= limits::CALLS || self.calls.contains_key(&key.0) {
@@ -92,13 +101,20 @@ impl Calls {
             to: call.to.clone(),
         };
         out.event(Event::Call { call: call.id, change });
-        self.calls.insert(key.0, call);
+        let silence = timers.schedule(now + limits::CALL_SILENCE, Timer::CallSilence(key));
+        self.calls.insert(key.0, Entry { call, silence });
         true
     }
 
     /// Notes a response to the INVITE that goes to the caller.
-    pub(crate) fn responded(&mut self, now: Instant, key: CallKey, status: u16, out: &mut Outbox) {
-        let Some(call) = self.calls.get_mut(&key.0) else { return };
+    pub(crate) fn responded(
+        &mut self,
+        now: Instant,
+        (key, status): (CallKey, u16),
+        timers: &mut Wheel<Timer>,
+        out: &mut Outbox,
+    ) {
+        let Some(Entry { call, .. }) = self.calls.get_mut(&key.0) else { return };
         if call.state == CallState::Answered {
             return;
         }
@@ -116,37 +132,44 @@ impl Calls {
                 call.answered = Some(now);
                 out.event(Event::Call { call: id, change: CallChange::Answered });
             }
-            status::REQUEST_TERMINATED => self.end(key, CallEnd::Cancelled, out),
-            failed => self.end(key, CallEnd::Failed(failed), out),
+            status::REQUEST_TERMINATED => self.end(key, CallEnd::Cancelled, timers, out),
+            failed => self.end(key, CallEnd::Failed(failed), timers, out),
         }
     }
 
     /// Notes a BYE that passes.
-    pub(crate) fn bye(&mut self, keys: &Keys, bye: &Message<'_>, out: &mut Outbox) {
+    pub(crate) fn bye(
+        &mut self,
+        keys: &Keys,
+        bye: &Message<'_>,
+        timers: &mut Wheel<Timer>,
+        out: &mut Outbox,
+    ) {
         let tag_of = |party: Option<&[u8]>| party.map(|tag| CallKey::new(keys, bye.call_id(), tag));
         let from = tag_of(bye.from().ok().and_then(|a| a.tag()));
         let to = tag_of(bye.to().ok().and_then(|a| a.tag()));
         for (key, end) in [(from, CallEnd::ByCaller), (to, CallEnd::ByCallee)] {
             if let Some(key) = key {
-                self.end(key, end, out);
+                self.end(key, end, timers, out);
             }
         }
     }
 
     /// Takes a call of which nothing was heard for too long for over.
-    pub(crate) fn forget(&mut self, key: CallKey, out: &mut Outbox) {
-        self.end(key, CallEnd::Forgotten, out);
+    pub(crate) fn forget(&mut self, key: CallKey, timers: &mut Wheel<Timer>, out: &mut Outbox) {
+        self.end(key, CallEnd::Forgotten, timers, out);
     }
 
-    fn end(&mut self, key: CallKey, end: CallEnd, out: &mut Outbox) {
-        if let Some(call) = self.calls.remove(&key.0) {
+    fn end(&mut self, key: CallKey, end: CallEnd, timers: &mut Wheel<Timer>, out: &mut Outbox) {
+        if let Some(Entry { call, silence }) = self.calls.remove(&key.0) {
+            timers.cancel(silence);
             out.event(Event::Call { call: call.id, change: CallChange::Ended { end } });
         }
     }
 
     /// All calls, oldest first.
     pub(crate) fn sorted(&self) -> Vec<&Call> {
-        let mut all: Vec<_> = self.calls.values().collect();
+        let mut all: Vec<_> = self.calls.values().map(|entry| &entry.call).collect();
         all.sort_by_key(|call| call.id);
         all
     }

@@ -80,6 +80,12 @@ impl Clients {
         self.all.len()
     }
 
+    /// Bytes of requests that may have to be sent again.
+    #[cfg(test)]
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.all.iter().map(|client| client.sent.len()).sum()
+    }
+
     pub(crate) fn find(&self, id: Id<Client>) -> Option<&Client> {
         self.all.find(id)
     }
@@ -161,6 +167,19 @@ impl Client {
         over && self.cancel.is_none()
     }
 
+    /// Lets go of the request once nothing can want it again: it is not repeated, and neither a
+    /// CANCEL nor the ACK of a failed INVITE will be made from it.
+    fn shrink(&mut self) {
+        let is_done = match &self.machine {
+            Machine::Invite(state) => matches!(state, invite_client::State::Accepted { .. }),
+            Machine::Other(state) => matches!(state, client::State::Completed { .. }),
+        };
+        if is_done && self.cancel.is_none() {
+            self.sent = Box::default();
+            self.fallback = None;
+        }
+    }
+
     /// Whether it is an INVITE that a CANCEL could still reach.
     pub(crate) const fn can_be_cancelled(&self) -> bool {
         self.cancel.is_none()
@@ -209,6 +228,7 @@ impl Node {
                 out.outputs.push(Output::Send { flow: client.flow, bytes, on_failure: None });
             }
         }
+        client.shrink();
         client.set_timer(id, &mut self.timers);
         pass
     }

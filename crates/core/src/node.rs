@@ -278,7 +278,7 @@ impl Node {
                 Timer::C(id, branch) => self.on_timer_c(now, (id, branch.into()), out),
                 Timer::Group(id) => self.on_group_timer(now, id, out),
                 Timer::Ask(ask) => self.on_answer(now, ask, Answer::Failed, out),
-                Timer::CallSilence(key) => self.calls.forget(key, out),
+                Timer::CallSilence(key) => self.calls.forget(key, &mut self.timers, out),
             }
         }
         self.expire_bindings(now, out);
@@ -354,3 +354,6 @@ impl Census {
         self.calls += other.calls;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::time::Instant;
 use crate::timers::{TimerId, Wheel};
 use crate::transaction::key::ServerKey;
 use crate::transaction::{invite_server, server};
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 use hashbrown::HashMap;
@@ -26,7 +26,7 @@ pub(crate) struct Server {
     /// Where they go once the connection that the request came over has ended.
     fallback: Option<Flow>,
     /// The last response that may have to be repeated.
-    kept: Vec<u8>,
+    kept: Box<[u8]>,
     context: Option<Id<ResponseContext>>,
     timer: Option<TimerId>,
 }
@@ -51,6 +51,12 @@ impl Servers {
 
     pub(crate) fn len(&self) -> usize {
         self.all.len()
+    }
+
+    /// Bytes of responses that may have to be repeated.
+    #[cfg(test)]
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.all.iter().map(|server| server.kept.len()).sum()
     }
 
     pub(crate) fn by_key(&self, key: &ServerKey) -> Option<Id<Server>> {
@@ -89,7 +95,7 @@ impl Node {
         };
         let key = ServerKey::of(&self.setup.keys, request, &method);
         let (flow, fallback) = (reply_flow(flow, request), fallback_flow(flow, request));
-        let (kept, context, timer) = (Vec::new(), None, None);
+        let (kept, context, timer) = (Box::default(), None, None);
         let server = Server { key, machine, flow, fallback, kept, context, timer };
         let id = self.servers.all.insert(server);
         if let Some(key) = key {
@@ -150,9 +156,10 @@ impl Node {
             }
         };
         if keep {
-            server.kept.clear();
-            server.kept.extend_from_slice(&out.bytes[response.bytes.clone()]);
-            server.kept.shrink_to_fit();
+            server.kept = out.bytes[response.bytes.clone()].into();
+        } else if send {
+            // Whoever sent the 2xx repeats it, and what went before is not wanted any more.
+            server.kept = Box::default();
         }
         if send {
             let (flow, on_failure) = (server.flow, server.on_failure(id));
@@ -206,7 +213,7 @@ impl Node {
     fn send_trying(&mut self, id: Id<Server>, context: Id<ResponseContext>, out: &mut Outbox) {
         let Some(bytes) = self.write_answer(context, status::TRYING, out) else { return };
         let Some(server) = self.servers.all.find_mut(id) else { return };
-        server.kept = out.bytes[bytes.clone()].to_vec();
+        server.kept = out.bytes[bytes.clone()].into();
         let (flow, on_failure) = (server.flow, server.on_failure(id));
         out.outputs.push(Output::Send { flow, bytes, on_failure });
         self.counters.sent(status::TRYING);

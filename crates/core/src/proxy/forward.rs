@@ -44,11 +44,11 @@ impl Node {
         out: &mut Outbox,
     ) {
         let Some(context) = self.contexts.find(id) else { return };
+        let Some(stored) = context.request() else { return };
         let is_invite = context.is_invite;
         let unreachable = planned.rule.unreachable();
         let purpose = Purpose { context: id, branch, unreachable };
         let client = self.clients.reserve(now, is_invite, flow, purpose);
-        let stored = context.request.message();
         let loop_hash = check::loop_hash(&self.setup.keys, &stored);
         let random = self
             .setup
@@ -97,7 +97,7 @@ impl Copy<'_> {
     /// Writes the copy; `None` if it cannot be written (our socket is gone).
     pub(crate) fn write(&self, ours: Ours<'_>, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let context = self.context;
-        let request = context.request.message();
+        let request = context.request()?;
         let mut edit = Editor::new(&request);
         // Steps 2 and 3.
         edit.set_request_uri(request_uri(self.target));

@@ -13,7 +13,7 @@ use crate::timers::TimerId;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use ringway_wire::StoredMessage;
+use ringway_wire::{Message, StoredMessage};
 
 /// All that belongs to one forwarded request: the request, its branches, their answers.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(crate) struct ResponseContext {
     pub(crate) server: Id<Server>,
     /// Where the request came from.
     pub(crate) flow: Flow,
-    /// The request as received.
-    pub(crate) request: StoredMessage,
+    /// The request as received; gone once a final response went back.
+    pub(crate) request: Option<StoredMessage>,
     /// What its Route headers said.
     pub(crate) route: OwnRoute,
     /// Whether it is an INVITE.
@@ -113,6 +113,11 @@ pub(crate) enum Best {
 }
 
 impl ResponseContext {
+    /// The request, until it is answered.
+    pub(crate) fn request(&self) -> Option<Message<'_>> {
+        self.request.as_ref().map(StoredMessage::message)
+    }
+
     /// Whether every branch has ended.
     pub(crate) fn all_done(&self) -> bool {
         self.branches.iter().all(|b| b.state.is_done())

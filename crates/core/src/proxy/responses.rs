@@ -69,8 +69,12 @@ impl Node {
         let client = self.clients.find(id).filter(|client| client.branch == Some(branch))?;
         let context = self.contexts.find(client.purpose.context)?;
         let method = response.method();
-        let fits = method == context.request.message().method()
-            || context.is_invite && method == Method::Cancel;
+        let fits = match context.request() {
+            Some(request) => method == request.method(),
+            // It is answered: what still comes is a late answer to an INVITE, or goes nowhere.
+            None => context.is_invite == (method == Method::Invite),
+        };
+        let fits = fits || context.is_invite && method == Method::Cancel;
         fits.then_some((id, client.purpose))
     }
 
@@ -273,12 +277,14 @@ impl Node {
         let Some(context) = self.contexts.find_mut(id) else { return };
         if status >= 200 {
             context.answered = true;
+            // What only waits for repetitions needs no more than the response.
+            context.request = None;
             if let Some(timer) = context.group_timer.take() {
                 self.timers.cancel(timer);
             }
         }
         if let (true, Some(call)) = (sent, context.call) {
-            self.calls.responded(now, call, status, out);
+            self.calls.responded(now, (call, status), &mut self.timers, out);
         }
     }
 
@@ -303,7 +309,7 @@ impl Node {
         out: &mut Outbox,
     ) -> Option<Range<usize>> {
         let context = self.contexts.find(id)?;
-        let request = context.request.message();
+        let request = context.request()?;
         Some(self.respond(&mut out.bytes, &request, status, context.flow.remote).finish(None))
     }
 
@@ -317,7 +323,7 @@ impl Node {
     ) {
         let Some(context) = self.contexts.find(id) else { return };
         let (server, source) = (context.server, context.flow.remote);
-        let request = context.request.message();
+        let Some(request) = context.request() else { return };
         let bytes = self.write_refusal(&mut out.bytes, &request, reject, source);
         out.event(Event::Refused { reject, source });
         self.reply(now, (id, server), Outgoing { status: reject.status(), bytes }, out);
@@ -335,7 +341,7 @@ impl Node {
     pub(crate) fn shut(&mut self, id: Id<ResponseContext>) {
         let Some(context) = self.contexts.find_mut(id) else { return };
         context.closed = true;
-        context.groups.clear();
+        context.groups = Default::default();
         if let Some(timer) = context.group_timer.take() {
             self.timers.cancel(timer);
         }

@@ -18,7 +18,7 @@ use crate::status;
 use crate::time::{Duration, Instant};
 use crate::waiting::Waiting;
 use alloc::vec::Vec;
-use ringway_wire::{Message, Method, Name, NameAddr};
+use ringway_wire::{Message, Method, Name, NameAddr, StoredMessage};
 
 /// What the first half of a request's life found out.
 pub(crate) struct Admitted {
@@ -46,13 +46,13 @@ impl Node {
         let Admitted { route, claim } = admitted;
         let is_invite = matches!(request.method(), Method::Invite);
         if matches!(request.method(), Method::Bye) && route.signed {
-            self.calls.bye(&self.setup.keys, request, out);
+            self.calls.bye(&self.setup.keys, request, &mut self.timers, out);
         }
         let server = self.serve(now, flow, request);
         let context = self.contexts.insert(ResponseContext {
             server,
             flow,
-            request: request.to_stored(),
+            request: Some(request.to_stored()),
             route,
             is_invite,
             breadth: breadth_of(request),
@@ -102,7 +102,7 @@ impl Node {
         if context.closed {
             return;
         }
-        let stored = context.request.message();
+        let Some(stored) = context.request() else { return };
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let target = context.route.strict_target.as_deref().unwrap_or(stored.request_uri());
         let plan = match next_hop(&context.route, &stored, target) {
@@ -151,12 +151,13 @@ impl Node {
         context.otherwise = plan.otherwise;
         context.groups = plan.groups.into();
         let begins_call = context.is_invite && !context.groups.is_empty();
-        let request = context.request.message();
-        if begins_call && request.to().is_ok_and(|to| to.tag().is_none()) {
+        if let Some(request) = context.request.as_ref().map(StoredMessage::message)
+            && begins_call
+            && request.to().is_ok_and(|to| to.tag().is_none())
+        {
             let key = CallKey::of_invite(&self.setup.keys, &request);
-            if self.calls.start(now, key, &request, out) {
+            if self.calls.start((now, key), &request, &mut self.timers, out) {
                 context.call = Some(key);
-                self.timers.schedule(now + limits::CALL_SILENCE, Timer::CallSilence(key));
             }
         }
         self.next_group(now, id, out);
@@ -185,6 +186,8 @@ impl Node {
             context.group_timer = Some(self.timers.schedule(at, Timer::Group(id)));
         }
         let shares = shares(breadth, group.branches.len() as u32);
+        // Most requests have one branch.
+        context.branches.reserve_exact(group.branches.len());
         for (planned, share) in group.branches.into_iter().zip(shares) {
             self.start_branch(now, id, &planned, share, out);
         }

@@ -228,7 +228,7 @@ impl Node {
     ) {
         let Some(context) = self.contexts.find(id) else { return };
         let (server, flow) = (context.server, context.flow);
-        let request = context.request.message();
+        let Some(request) = context.request() else { return };
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let from = request.from().ok().and_then(|from| from.uri().ok());
         let aor = from.and_then(|uri| ours.address_of_record(&uri));
