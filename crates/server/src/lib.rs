@@ -19,5 +19,6 @@ pub mod metrics;
 pub mod clock;
 pub mod control;
 pub mod accounts;
+pub mod commands;
 pub mod limits;
 pub mod demo;
