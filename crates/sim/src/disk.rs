@@ -1,0 +1,49 @@
+//! A store in memory that can be slow, fail or fall silent, and that a restart does not empty.
+
+use ringway_core::address_of_record::AddressOfRecord;
+use ringway_core::binding::Binding;
+use ringway_core::boundary::{Answer, CommitToken, Write};
+use ringway_core::time::Duration;
+use std::collections::BTreeMap;
+
+/// The bindings that were committed, and how the store behaves.
+#[derive(Debug, Default)]
+pub struct Disk {
+    /// How long a commit takes.
+    pub delay: Duration,
+    /// Whether commits fail.
+    pub failing: bool,
+    /// Whether commits never end.
+    pub silent: bool,
+    bindings: BTreeMap<(AddressOfRecord, Box<[u8]>), Binding>,
+    commits: u64,
+}
+
+impl Disk {
+    /// Ends a commit.
+    pub fn commit(&mut self, writes: Vec<Write>) -> Answer {
+        if self.failing {
+            return Answer::Failed;
+        }
+        for write in writes {
+            match write {
+                Write::PutBinding(aor, binding) => {
+                    self.bindings.insert((aor, binding.contact.clone()), binding);
+                }
+                Write::DropBinding(aor, contact) => {
+                    self.bindings.remove(&(aor, contact));
+                }
+                Write::DropAccount(aor) => self.bindings.retain(|(owner, _), _| *owner != aor),
+                // Accounts are part of the world's snapshot.
+                Write::PutAccount(_) => {}
+            }
+        }
+        self.commits += 1;
+        Answer::Kept(CommitToken::committed(self.commits))
+    }
+
+    /// What a server finds when it starts.
+    pub fn bindings(&self) -> impl Iterator<Item = (&AddressOfRecord, &Binding)> {
+        self.bindings.iter().map(|((aor, _), binding)| (aor, binding))
+    }
+}

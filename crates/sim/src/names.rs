@@ -1,0 +1,56 @@
+//! The name service: hosts and the flows that lead to them. It can be slow and silent.
+
+use ringway_core::boundary::Answer;
+use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::time::Duration;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// What is known of one host.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Where it is, best first.
+    pub places: Vec<(Transport, SocketAddr)>,
+    /// How long the answer takes.
+    pub delay: Duration,
+    /// Whether there is never an answer.
+    pub silent: bool,
+}
+
+/// All hosts that are known. One that is not has no places.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// By name, in lower case.
+    pub hosts: BTreeMap<String, Host>,
+}
+
+impl Names {
+    /// The answer to a question, and after what time it comes; `None`: never.
+    pub fn resolve(
+        &self,
+        listeners: &[Listener],
+        host: &[u8],
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) -> Option<(Duration, Answer)> {
+        let name = String::from_utf8_lossy(host).to_ascii_lowercase();
+        let known = match name.parse::<IpAddr>() {
+            Ok(ip) => {
+                let transport = transport.unwrap_or(Transport::Udp);
+                let place = (transport, SocketAddr::new(ip, port.unwrap_or(5060)));
+                Host { places: vec![place], ..Host::default() }
+            }
+            Err(_) => self.hosts.get(&name).cloned().unwrap_or_default(),
+        };
+        let flows =
+            known.places.iter().filter(|(t, _)| transport.is_none_or(|wanted| wanted == *t));
+        let flows = flows.filter_map(|&(transport, remote)| flow_to(listeners, transport, remote));
+        (!known.silent).then(|| (known.delay, Answer::Resolved(flows.collect())))
+    }
+}
+
+fn flow_to(listeners: &[Listener], transport: Transport, remote: SocketAddr) -> Option<Flow> {
+    let fits = |l: &Listener| l.transport == transport && l.local.is_ipv4() == remote.is_ipv4();
+    let socket = SocketId(listeners.iter().position(fits)? as u16);
+    Some(Flow { socket, transport, connection: ConnectionId::NONE, remote })
+}

@@ -1,0 +1,250 @@
+//! Statements: lines that change the world instead of sending something.
+
+use crate::names::Host;
+use crate::scenario::script::{Step, milliseconds};
+use crate::scenario::sip::Sip;
+use crate::scenario::stage::Stage;
+use crate::world::{Noticed, World};
+use ringway_core::address_of_record::AddressOfRecord;
+use ringway_core::boundary::Command;
+use ringway_core::flow::Transport;
+use ringway_core::snapshot::{Algorithm, Peer};
+use ringway_core::time::Duration;
+use std::net::SocketAddr;
+
+/// Words that are no names.
+const FLAGS: [&str; 4] = ["v6", "by-hand", "stranger", "may-register"];
+
+impl Stage {
+    /// Plays a statement.
+    pub(crate) fn play_statement(&mut self, step: &Step) -> Result<(), String> {
+        let argument = step.words.get(1).map(String::as_str);
+        match (step.words[0].as_str(), argument) {
+            ("domain", Some(domain)) => self.add_domain(domain),
+            ("account", Some(aor)) => self.account(aor, step)?,
+            ("phone" | "peer", Some(name)) => drop(self.declare(name, step)?),
+            ("register", Some(user)) => self.set_up_registration(user, step)?,
+            ("set", _) => self.set(step)?,
+            ("resolve", Some(host)) => self.resolve(host, step)?,
+            ("store", _) => self.store(step)?,
+            ("network", _) => self.network(step)?,
+            ("close", Some(name)) => {
+                let phone = self.known(name)?;
+                if let Some(connection) = self.phones[phone].connection.take() {
+                    self.world.hang_up(connection);
+                }
+            }
+            ("gone", Some(name)) => self.gone(name)?,
+            ("restart", None) => {
+                self.world.restart();
+                self.excuse(|_| true);
+            }
+            ("drain", None) => {
+                let retry_after_s = number(step, "retry_after")?.unwrap_or(0);
+                self.world.command_all(|| Command::Drain { retry_after_s });
+            }
+            (word, _) => return Err(format!("`{word}` is no statement, or lacks its argument")),
+        }
+        Ok(())
+    }
+
+    fn known(&self, name: &str) -> Result<usize, String> {
+        self.find(name).ok_or_else(|| format!("there is no phone `{name}`"))
+    }
+
+    /// Their INVITEs need no final answer any more.
+    fn excuse(&mut self, who: impl Fn(usize) -> bool) {
+        for (_, phone) in self.phones.iter_mut().enumerate().filter(|(at, _)| who(*at)) {
+            phone.sent.iter_mut().for_each(|sent| sent.over = true);
+        }
+    }
+
+    fn gone(&mut self, name: &str) -> Result<(), String> {
+        let phone = self.known(name)?;
+        self.excuse(|at| at == phone);
+        let Self { world, phones, .. } = self;
+        let phone = &mut phones[phone];
+        if let Some(connection) = phone.connection.take() {
+            world.hang_up(connection);
+        }
+        for transport in [Transport::Udp, Transport::Tcp] {
+            world.close(transport, phone.address);
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, aor: &str, step: &Step) -> Result<(), String> {
+        let name = AddressOfRecord::from_text(aor).ok_or("an account is user@domain")?;
+        let domain = String::from_utf8_lossy(name.domain()).into_owned();
+        self.add_domain(&domain);
+        self.add_account(aor, step.option("password"));
+        if step.says("disabled")
+            && let Some(account) = self.snapshot.accounts.find(&name)
+        {
+            let mut account = account.clone();
+            account.enabled = false;
+            self.snapshot.accounts.put(account);
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// `phone NAME …` and `peer NAME …`.
+    fn declare(&mut self, name: &str, step: &Step) -> Result<usize, String> {
+        if self.find(name).is_some() {
+            return Err(format!("there is a phone `{name}` already"));
+        }
+        let is_peer = step.words[0] == "peer";
+        let domain = self.default_domain();
+        let aor = step.option("user").unwrap_or(name);
+        let aor = if aor.contains('@') { aor.to_owned() } else { format!("{aor}@{domain}") };
+        let at_home = AddressOfRecord::from_text(&aor)
+            .is_some_and(|aor| self.snapshot.domains.contains(aor.domain()));
+        if at_home && !is_peer && !step.says("stranger") {
+            self.add_account(&aor, None);
+        }
+        let transport = match step.option("over") {
+            None | Some("udp") => Transport::Udp,
+            Some("tcp") => Transport::Tcp,
+            Some(other) => return Err(format!("`{other}` is no transport here")),
+        };
+        let address = step.option("address").map(str::parse::<SocketAddr>).transpose();
+        let address = address.map_err(|_| "an address is IP:PORT")?;
+        let at = self.add_phone(name, &aor, (transport, address, step.says("v6")));
+        let phone = &mut self.phones[at];
+        phone.answers_challenges = !step.says("by-hand");
+        if let Some(password) = step.option("password") {
+            phone.password = password.to_owned();
+        }
+        if let Some(list) = step.option("algorithms") {
+            phone.algorithms = list.split(',').map(str::to_owned).collect();
+        }
+        if is_peer {
+            let ip = phone.address.ip();
+            let networks = vec![(ip, if ip.is_ipv4() { 32 } else { 128 })];
+            let may_register = step.says("may-register");
+            self.snapshot.peers.push(Peer { name: name.to_owned(), networks, may_register });
+            self.publish();
+        }
+        Ok(at)
+    }
+
+    /// `register USER PHONE …`: done before the clock starts; nothing of it is seen.
+    fn set_up_registration(&mut self, user: &str, step: &Step) -> Result<(), String> {
+        let name = step.words.get(2).filter(|word| !FLAGS.contains(&word.as_str()));
+        let name = name.map_or(user, String::as_str);
+        let phone = match self.find(name) {
+            Some(phone) => phone,
+            None => {
+                let mut declaration = step.clone();
+                declaration.words[0] = "phone".to_owned();
+                declaration.options.insert("user".to_owned(), user.to_owned());
+                self.declare(name, &declaration)?
+            }
+        };
+        let (request, call) = self.phones[phone].register(None, step);
+        let by_hand = !std::mem::replace(&mut self.phones[phone].answers_challenges, true);
+        let sent = self.send(phone, None, request);
+        self.phones[phone].calls[call].last_request = Some(sent);
+        let now = self.world.now();
+        let mut got = "no answer".to_owned();
+        while let Some(notice) = self.world.step(now) {
+            let Noticed::Message(flow, bytes) = notice.what else { continue };
+            let message = Sip::read(&bytes).ok_or("an answer that cannot be read")?;
+            self.phones[phone].take(flow, &message);
+            got.clone_from(&message.first);
+            if message.status() == Some(401) && !self.answer_challenge(phone, &message) {
+                break;
+            }
+        }
+        self.phones[phone].answers_challenges = !by_hand;
+        let ok = got == "SIP/2.0 200 OK";
+        if ok { Ok(()) } else { Err(format!("the registration ended with: {got}")) }
+    }
+
+    fn set(&mut self, step: &Step) -> Result<(), String> {
+        let settings = &mut self.snapshot.settings;
+        for (name, value) in &step.options {
+            let number = || value.parse::<u32>().map_err(|_| format!("{name} is a number"));
+            match name.as_str() {
+                "ring_s" => settings.ring_s = number()?,
+                "expires_min_s" => settings.expires_min_s = number()?,
+                "expires_default_s" => settings.expires_default_s = number()?,
+                "expires_max_s" => settings.expires_max_s = number()?,
+                "contacts_per_aor" => settings.contacts_per_aor = number()? as usize,
+                "algorithms" => settings.algorithms = algorithms(value)?,
+                _ => return Err(format!("there is no setting `{name}`")),
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// `resolve HOST udp:IP:PORT … [delay=] [silent]`.
+    fn resolve(&mut self, host: &str, step: &Step) -> Result<(), String> {
+        let mut known = Host { silent: step.says("silent"), ..Host::default() };
+        known.delay = duration(step, "delay")?.unwrap_or_default();
+        for word in step.words.iter().skip(2).filter(|word| *word != "silent") {
+            let place = word.split_once(':').and_then(|(transport, address)| {
+                Some((Transport::from_name(transport.as_bytes())?, address.parse().ok()?))
+            });
+            known.places.push(place.ok_or("a place is udp:IP:PORT or tcp:IP:PORT")?);
+        }
+        self.world.names.hosts.insert(host.to_ascii_lowercase(), known);
+        Ok(())
+    }
+
+    fn store(&mut self, step: &Step) -> Result<(), String> {
+        let disk = &mut self.world.disk;
+        match step.words.get(1).map(String::as_str) {
+            Some("fails") => disk.failing = true,
+            Some("silent") => disk.silent = true,
+            Some("works") => (disk.failing, disk.silent) = (false, false),
+            None => {}
+            Some(other) => return Err(format!("a store is not `{other}`")),
+        }
+        disk.delay = duration(step, "delay")?.unwrap_or(disk.delay);
+        Ok(())
+    }
+
+    /// `network [PHONE] [delay=] [cut]`.
+    fn network(&mut self, step: &Step) -> Result<(), String> {
+        let phone = match step.words.get(1).map(String::as_str) {
+            None | Some("cut" | "works") => None,
+            Some(name) => Some(self.known(name)?),
+        };
+        let World { network, .. } = &mut self.world;
+        let endpoint = phone.map(|phone| self.phones[phone].endpoint);
+        let mut conditions = endpoint.map_or(network.default, |e| network.conditions(e));
+        conditions.delay = duration(step, "delay")?.unwrap_or(conditions.delay);
+        conditions.cut = step.says("cut");
+        match endpoint {
+            Some(endpoint) => network.set(endpoint, conditions),
+            None => network.default = conditions,
+        }
+        if conditions.cut {
+            self.excuse(|at| phone.is_none_or(|phone| phone == at));
+        }
+        Ok(())
+    }
+}
+
+fn number(step: &Step, name: &str) -> Result<Option<u32>, String> {
+    let value = step.option(name).map(str::parse).transpose();
+    value.map_err(|_| format!("{name} is a number"))
+}
+
+fn duration(step: &Step, name: &str) -> Result<Option<Duration>, String> {
+    let Some(value) = step.option(name) else { return Ok(None) };
+    let ms = milliseconds(value).ok_or_else(|| format!("{name} is a time, as 20ms"))?;
+    Ok(Some(Duration::from_millis(ms)))
+}
+
+fn algorithms(list: &str) -> Result<Vec<Algorithm>, String> {
+    let known = [Algorithm::Sha256, Algorithm::Sha512_256, Algorithm::Md5];
+    let one = |name: &str| {
+        let found = known.into_iter().find(|algorithm| algorithm.token() == name);
+        found.ok_or_else(|| format!("`{name}` is no algorithm"))
+    };
+    list.split(',').map(one).collect()
+}
