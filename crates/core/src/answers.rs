@@ -94,11 +94,10 @@ impl Node {
     ) -> Range<usize> {
         let mut response = self.respond(out, request, reject.status(), source);
         match reject {
-            Reject::BadExtension => {
-                for header in [Name::ProxyRequire, Name::Require] {
-                    for value in request.all(header) {
-                        response.header("Unsupported", value);
-                    }
+            Reject::BadExtension | Reject::BadProxyExtension => {
+                let proxy = reject == Reject::BadProxyExtension;
+                for value in request.all(if proxy { Name::ProxyRequire } else { Name::Require }) {
+                    response.header("Unsupported", value);
                 }
             }
             Reject::MethodNotAllowed => {

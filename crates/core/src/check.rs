@@ -67,6 +67,7 @@ pub(crate) fn loop_hash(keys: &Keys, request: &Message<'_>) -> u64 {
 /// that a proxy must; what end points require of each other is not our affair.
 pub(crate) fn extensions(request: &Message<'_>, header: Name) -> Result<(), Reject> {
     match request.values(header).next() {
+        Some(_) if header == Name::ProxyRequire => Err(Reject::BadProxyExtension),
         Some(_) => Err(Reject::BadExtension),
         None => Ok(()),
     }

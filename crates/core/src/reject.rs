@@ -15,8 +15,10 @@ pub enum Reject {
     TooManyHops,
     /// The request has been here before in the same shape (RFC 5393 §4.2).
     LoopDetected,
-    /// Proxy-Require or Require names what we do not know (RFC 3261 §16.3 step 5, §8.2.2.3).
+    /// Require names what we do not know (RFC 3261 §8.2.2.3).
     BadExtension,
+    /// Proxy-Require names what we do not know (RFC 3261 §16.3 step 5).
+    BadProxyExtension,
     /// Max-Breadth does not allow the fork (RFC 5393 §5.3.3).
     MaxBreadthExceeded,
     /// The method is known, its CSeq says another (RFC 3261 §8.1.1.5).
@@ -80,7 +82,7 @@ impl Reject {
             Self::MethodNotAllowed => 405,
             Self::ProxyAuthenticationRequired => 407,
             Self::UnsupportedScheme => 416,
-            Self::BadExtension => 420,
+            Self::BadExtension | Self::BadProxyExtension => 420,
             Self::IntervalTooBrief => 423,
             Self::FlowFailed => 430,
             Self::MaxBreadthExceeded => 440,
@@ -105,6 +107,7 @@ impl Reject {
             Self::TooManyHops => "too_many_hops",
             Self::LoopDetected => "loop_detected",
             Self::BadExtension => "bad_extension",
+            Self::BadProxyExtension => "bad_proxy_extension",
             Self::MaxBreadthExceeded => "max_breadth_exceeded",
             Self::MethodMismatch => "method_mismatch",
             Self::UnknownMethodMismatch => "unknown_method_mismatch",

@@ -365,3 +365,16 @@ fn a_contact_whose_connection_is_gone_is_not_available() {
     let again = invite("sip:bob@example.org", "").replace("call", "c2");
     assert_eq!(statuses(&world.receive(EDGE, &again)), [100, 480]);
 }
+
+// B1: who answers is no more to be believed than who calls.
+#[test]
+//= RFC 3325 5 type=test
+fn b1_identities_that_a_phone_asserts_stay_here() {
+    for status in [180, 200, 486] {
+        let (mut world, copies) = ringing(&["1"], "");
+        let more = "P-Asserted-Identity: <sip:boss@example.org>|Remote-Party-ID: <sip:boss@x>|";
+        let sent = answers(&mut world, &copies[0], status, more);
+        let answer = back(&sent)[0];
+        assert!(!answer.text.contains("boss"), "{}", answer.text);
+    }
+}

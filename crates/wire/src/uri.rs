@@ -95,6 +95,12 @@ impl<'a> Uri<'a> {
 }
 
 impl<'a> SipUri<'a> {
+    /// The host in the `maddr` parameter, which overrides the host (RFC 3261 §19.1.1).
+    pub fn maddr(&self) -> Option<Host<'a>> {
+        let (host, port) = Host::parse_with_port(self.params.get(b"maddr").flatten()?)?;
+        port.is_none().then_some(host)
+    }
+
     fn parse(text: &'a [u8], secure: bool) -> Result<Self, Malformed> {
         // `?` and `;` may stand in a user part, so the `@` is looked for first.
         let (userinfo, rest) = match memchr::memchr(b'@', text) {

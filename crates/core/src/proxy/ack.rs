@@ -4,7 +4,8 @@ use crate::boundary::{DropReason, Event, Outbox, Output, Question};
 use crate::flow::{ConnectionId, Flow};
 use crate::limits;
 use crate::node::Node;
-use crate::proxy::forward::{drop_own_credentials, via};
+use crate::proxy::forward::{edit_routes, via};
+use crate::proxy::kept_here::{drop_asserted, drop_own_credentials};
 use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
 use crate::route::plan::Way;
@@ -39,7 +40,7 @@ impl Node {
             return out.event(stray);
         };
         let target = route.strict_target.as_deref().unwrap_or(ack.request_uri());
-        let next = ack.values(Name::Route).nth(route.pops);
+        let next = route.next(ack);
         let way = match (next, route.flow) {
             (Some(next), _) => NameAddr::parse(next).ok().and_then(|n| way_of(n.uri)),
             (None, Some(flow)) => Some(Way::Flow(flow)),
@@ -98,16 +99,17 @@ impl Node {
             loop_hash: crate::check::loop_hash(keys, ack),
         };
         let mut edit = Editor::new(ack);
-        if let Some(target) = &route.strict_target {
-            edit.set_request_uri(target);
-            edit.pop_last_route();
-        }
-        edit.pop_routes(route.pops);
+        let target = route.strict_target.as_deref().unwrap_or(ack.request_uri());
+        edit_routes(ack, route, target, &mut edit);
         // It has the credentials of the INVITE (§13.2.2.4), and they stay here, too.
         drop_own_credentials(ours, ack, &mut edit);
+        drop_asserted(ours.snapshot, source.remote.ip(), ack, &mut edit);
         edit.set_max_forwards(ack.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
         edit.set_received(source.remote);
         edit.push_via(&via(listener, alloc::format!("{branch}").as_bytes()));
+        if to.transport.is_reliable() {
+            edit.complete_content_length();
+        }
         let bytes = edit.finish(&mut out.bytes);
         out.outputs.push(Output::Send { flow: to, bytes, on_failure: None });
     }

@@ -7,13 +7,16 @@ use crate::clients::{Fallback, Purpose};
 use crate::flow::{ConnectionId, Flow, Listener, Transport};
 use crate::limits;
 use crate::node::{Node, Timer};
+use crate::proxy::kept_here::{drop_asserted, drop_own_credentials};
 use crate::proxy::record_route::{self, Text};
 use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
 use crate::route::ours::Ours;
+use crate::route::own_route::OwnRoute;
 use crate::route::plan::{PlannedBranch, Way};
 use crate::time::Instant;
 use crate::transaction::key::ClientBranch;
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Range;
 use ringway_wire::{Editor, Message, Method, Name, NameAddr, Uri};
@@ -99,19 +102,14 @@ impl Copy<'_> {
         let context = self.context;
         let request = context.request()?;
         let mut edit = Editor::new(&request);
-        // Steps 2 and 3.
-        edit.set_request_uri(request_uri(self.target));
+        // Step 3.
         edit.set_max_forwards(request.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
         edit.set(Name::MaxBreadth, decimal(self.share).as_bytes());
         // What was said to us alone stays here (§22.3).
         drop_own_credentials(ours, &request, &mut edit);
-        // §16.4, §16.6 step 6.
-        edit.pop_routes(context.route.pops);
-        if context.route.strict_target.is_some() {
-            edit.pop_last_route();
-        } else {
-            self.feed_strict_router(&request, &mut edit);
-        }
+        drop_asserted(ours.snapshot, context.flow.remote.ip(), &request, &mut edit);
+        // §16.4, §16.6 steps 2 and 6.
+        edit_routes(&request, &context.route, self.target, &mut edit);
         // Step 4.
         if begins_dialog(&request) {
             let (caller, callee) = (&context.flow, &self.planned);
@@ -123,31 +121,35 @@ impl Copy<'_> {
         let branch = alloc::format!("{}", self.branch);
         edit.push_via(&via(ours.listener(&self.flow)?, branch.as_bytes()));
         // Step 9.
-        if self.flow.transport.is_reliable() && request.header(Name::ContentLength).is_none() {
-            edit.append("Content-Length", decimal(request.body().len() as u32).as_bytes());
+        if self.flow.transport.is_reliable() {
+            edit.complete_content_length();
         }
         Some(edit.finish(out))
     }
+}
 
-    /// §16.6 step 6: a next hop without `lr` wants to find itself in the Request-URI.
-    fn feed_strict_router(&self, request: &Message<'_>, edit: &mut Editor<'_>) {
-        let next = request.values(Name::Route).nth(self.context.route.pops);
-        let Some(next) = next.and_then(|value| NameAddr::parse(value).ok()) else { return };
-        let is_loose = match next.uri() {
-            Ok(Uri::Sip(sip)) => sip.params.get(b"lr").is_some(),
-            _ => true,
-        };
-        if !is_loose {
-            //= RFC 3261 16.6
-            // "place the Request-URI into the Route header field as the last value"
-            edit.pop_routes(self.context.route.pops + 1);
-            let mut last = Vec::with_capacity(self.target.len() + 2);
-            last.push(b'<');
-            last.extend_from_slice(self.target);
-            last.push(b'>');
-            edit.append_route(&last);
-            edit.set_request_uri(next.uri);
-        }
+/// §16.4: takes off what was ours; §16.6 step 6: a next hop without `lr` wants to find itself
+/// in the Request-URI.
+pub(crate) fn edit_routes(
+    request: &Message<'_>,
+    route: &OwnRoute,
+    target: &[u8],
+    edit: &mut Editor<'_>,
+) {
+    edit.set_request_uri(&request_uri(target));
+    edit.pop_routes(route.pops);
+    if route.strict_target.is_some() {
+        edit.pop_last_route();
+    }
+    let next = route.next(request).and_then(|value| NameAddr::parse(value).ok());
+    let Some(next) = next else { return };
+    let is_strict = matches!(next.uri(), Ok(Uri::Sip(sip)) if sip.params.get(b"lr").is_none());
+    if is_strict {
+        //= RFC 3261 16.6
+        // "place the Request-URI into the Route header field as the last value"
+        edit.pop_routes(route.pops + 1);
+        edit.append_route(&[b"<", target, b">"].concat());
+        edit.set_request_uri(&request_uri(next.uri));
     }
 }
 
@@ -175,26 +177,27 @@ fn begins_dialog(request: &Message<'_>) -> bool {
     outside && makes
 }
 
-/// A Request-URI holds no headers (§19.1.1 table 1: they are not allowed there).
-fn request_uri(target: &[u8]) -> &[u8] {
+/// A URI without what may not stand in a Request-URI: headers, and the method (§19.1.1 table 1).
+//= RFC 3261 16.6
+// "not allowed in a Request-URI, they MUST be removed."
+fn request_uri(target: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(Uri::Sip(sip)) = Uri::parse(target) else { return target.into() };
     // A `?` in the user part is part of the name.
-    match Uri::parse(target) {
-        Ok(Uri::Sip(sip)) => {
-            let bare = target.strip_suffix(sip.headers).unwrap_or(target);
-            bare.strip_suffix(b"?").unwrap_or(bare)
-        }
-        _ => target,
+    let bare = target.strip_suffix(sip.headers).unwrap_or(target);
+    let bare = bare.strip_suffix(b"?").unwrap_or(bare);
+    if sip.params.get(b"method").is_none() {
+        return bare.into();
     }
-}
-
-/// Takes off the credentials that were meant for us.
-pub(crate) fn drop_own_credentials(ours: Ours<'_>, request: &Message<'_>, edit: &mut Editor<'_>) {
-    for (at, value) in request.all(Name::ProxyAuthorization).enumerate() {
-        let realm = crate::identity::realm_of(value);
-        if realm.is_some_and(|realm| ours.snapshot.domains.contains(realm)) {
-            edit.remove_nth(Name::ProxyAuthorization, at);
+    let mut kept = bare.strip_suffix(sip.params.as_bytes()).unwrap_or(bare).to_vec();
+    for (name, value) in sip.params.iter().filter(|(n, _)| !n.eq_ignore_ascii_case(b"method")) {
+        kept.push(b';');
+        kept.extend_from_slice(name);
+        if let Some(value) = value {
+            kept.push(b'=');
+            kept.extend_from_slice(value);
         }
     }
+    kept.into()
 }
 
 /// A contact whose own address is where its flow leads can be tried over TCP; one behind

@@ -12,6 +12,7 @@
 //! [`Node::forward`]: crate::node::Node::forward
 
 pub(crate) mod forward;
+pub(crate) mod kept_here;
 pub(crate) mod record_route;
 pub(crate) mod response_context;
 pub(crate) mod responses;

@@ -10,7 +10,7 @@ use crate::route::cookie::Cookie;
 use crate::route::ours::{Ours, address_of};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use ringway_wire::{Message, NameAddr, Uri};
+use ringway_wire::{Message, Uri};
 
 /// Writes the value (one entry, or two separated by a comma, the one facing the callee first).
 pub(crate) fn value(
@@ -22,9 +22,10 @@ pub(crate) fn value(
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     let contact = request.contacts().next().and_then(|c| c.ok());
+    let direct = |uri: &Uri<'_>, flow| names(uri, flow) && !looks_ours(ours, uri);
     let one = caller.socket == callee.socket
-        && contact.is_some_and(|contact| is_direct(&contact, caller))
-        && Uri::parse(target).is_ok_and(|uri| names(&uri, callee));
+        && contact.and_then(|contact| contact.uri().ok()).is_some_and(|uri| direct(&uri, caller))
+        && Uri::parse(target).is_ok_and(|uri| direct(&uri, callee));
     if one {
         entry(ours, request, caller, None, &mut out);
     } else {
@@ -35,8 +36,9 @@ pub(crate) fn value(
     out
 }
 
-fn is_direct(contact: &NameAddr<'_>, flow: &Flow) -> bool {
-    contact.uri().is_ok_and(|uri| names(&uri, flow))
+/// A phone at our own address that names no port could be taken for us.
+fn looks_ours(ours: Ours<'_>, uri: &Uri<'_>) -> bool {
+    matches!(uri, Uri::Sip(sip) if ours.is_here(sip))
 }
 
 /// Whether a URI leads by itself to where the flow leads: a datagram to that very address.

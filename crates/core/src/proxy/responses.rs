@@ -6,6 +6,7 @@ use crate::clients::{Client, Purpose, Report};
 use crate::flow::Flow;
 use crate::limits;
 use crate::node::{Node, Timer};
+use crate::proxy::kept_here::drop_asserted;
 use crate::proxy::response_context::{Best, BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
 use crate::route::ours::address_of;
@@ -14,6 +15,7 @@ use crate::status;
 use crate::time::Instant;
 use crate::transaction::key::ClientBranch;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::ops::Range;
 use ringway_wire::{Editor, Framing, Index, Message, Method, Name, Via, parse};
 
@@ -51,7 +53,7 @@ impl Node {
             return out.event(Event::Dropped { reason, source });
         }
         if self.client_response(now, id, response, out) {
-            self.take_response(now, purpose, response, out);
+            self.take_response(now, purpose, (response, source), out);
         }
         self.drop_if_over(id);
     }
@@ -92,7 +94,7 @@ impl Node {
         &mut self,
         now: Instant,
         Purpose { context: id, branch: at, .. }: Purpose,
-        response: &Message<'_>,
+        (response, source): (&Message<'_>, SocketAddr),
         out: &mut Outbox,
     ) {
         let status = response.status();
@@ -125,18 +127,19 @@ impl Node {
                 //= RFC 3261 16.7
                 // "Any provisional response other than 100 (Trying)"
                 if status > 100 && is_invite {
-                    self.send_back(now, id, response, out);
+                    self.send_back(now, id, (response, source), out);
                 }
             }
             200..=299 => {
                 self.branch_done(id, at, Outcome::Answered);
-                self.send_back(now, id, response, out);
+                self.send_back(now, id, (response, source), out);
                 self.close(now, id, out);
             }
             _ => {
                 let mut bytes = Vec::new();
                 let mut edit = Editor::new(response);
                 edit.pop_via();
+                drop_asserted(&self.snapshot, source.ip(), response, &mut edit);
                 edit.finish(&mut bytes);
                 let bytes = bytes.into_boxed_slice();
                 let outcome = match status {
@@ -250,13 +253,14 @@ impl Node {
         &mut self,
         now: Instant,
         id: Id<ResponseContext>,
-        response: &Message<'_>,
+        (response, source): (&Message<'_>, SocketAddr),
         out: &mut Outbox,
     ) {
         let Some(context) = self.contexts.find(id) else { return };
         let server = context.server;
         let mut edit = Editor::new(response);
         edit.pop_via();
+        drop_asserted(&self.snapshot, source.ip(), response, &mut edit);
         if context.flow.transport.is_reliable() {
             edit.complete_content_length();
         }

@@ -260,12 +260,7 @@ impl Node {
 
 /// A next hop that was settled before any routing: the dialog's flow, or a Route header.
 fn next_hop(route: &OwnRoute, request: &Message<'_>, target: &[u8]) -> Option<Plan> {
-    let pops = route.pops;
-    let mut rest = request.values(Name::Route).skip(pops).peekable();
-    let first = rest.next();
-    // The last value of a strict router's Route is the target, not a hop.
-    let first = first.filter(|_| route.strict_target.is_none() || rest.peek().is_some());
-    match (first, route.flow) {
+    match (route.next(request), route.flow) {
         (Some(value), _) => {
             let Ok(next) = NameAddr::parse(value) else {
                 return Some(Plan::refuse(Reject::Malformed("Route")));

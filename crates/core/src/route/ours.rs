@@ -31,6 +31,23 @@ impl<'a> Ours<'a> {
         }
     }
 
+    /// Whether a Route names us: an address without a port stands for the default port here, for
+    /// another server may listen there.
+    pub(crate) fn is_our_route(self, uri: &SipUri<'_>) -> bool {
+        match address_of(&uri.host) {
+            Some(ip) => self.listens(ip, Some(uri.port.unwrap_or(default_port(uri)))),
+            None => self.is_here(uri),
+        }
+    }
+
+    /// Whether a host, as a `maddr` names it, stands for us.
+    pub(crate) fn answers_to(self, host: &Host<'_>) -> bool {
+        match address_of(host) {
+            Some(ip) => self.listens(ip, None),
+            None => self.domain(host).is_some(),
+        }
+    }
+
     fn listens(self, ip: IpAddr, port: Option<u16>) -> bool {
         let ip = ip.to_canonical();
         let fits =
@@ -70,7 +87,13 @@ impl<'a> Ours<'a> {
     pub(crate) fn address_of_record(self, uri: &Uri<'_>) -> Option<AddressOfRecord> {
         match uri {
             Uri::Sip(sip) => AddressOfRecord::new(&unescaped(sip.user?), self.domain(&sip.host)?),
-            Uri::Tel(tel) => AddressOfRecord::new(tel.number, self.default_domain()?),
+            Uri::Tel(tel) => {
+                //= RFC 3966 4
+                // "equal, after removing all visual separators."
+                let digits = tel.number.iter().filter(|byte| !b"-.()".contains(byte));
+                let digits: Vec<u8> = digits.copied().collect();
+                AddressOfRecord::new(&digits, self.default_domain()?)
+            }
             Uri::Other { .. } => None,
         }
     }
@@ -113,6 +136,13 @@ impl<'a> Ours<'a> {
     pub(crate) fn listener(self, flow: &Flow) -> Option<&'a Listener> {
         self.setup.listeners.get(usize::from(flow.socket.0))
     }
+}
+
+/// The port of a URI that names none (RFC 3261 §19.1.2).
+fn default_port(uri: &SipUri<'_>) -> u16 {
+    let transport = uri.params.get(b"transport").flatten();
+    let over_tls = transport.is_some_and(|t| t.eq_ignore_ascii_case(b"tls"));
+    if uri.secure || over_tls { 5061 } else { 5060 }
 }
 
 /// A user part with its escapes decoded.

@@ -37,13 +37,21 @@ impl OwnRoute {
             };
             //= RFC 3261 16.4
             // "If the first value in the Route header field indicates this proxy"
-            if !ours.is_here(&sip) {
+            if !ours.is_our_route(&sip) {
                 break;
             }
             found.read_cookie(ours, request, &sip)?;
             found.pops += 1;
         }
         Ok(found)
+    }
+
+    /// The next hop that the Route headers name: what is left of them but for the target of a
+    /// strict router.
+    pub(crate) fn next<'m>(&self, request: &Message<'m>) -> Option<&'m [u8]> {
+        let mut rest = request.values(Name::Route).skip(self.pops).peekable();
+        let first = rest.next()?;
+        (self.strict_target.is_none() || rest.peek().is_some()).then_some(first)
     }
 
     /// A Request-URI that is one of our own Record-Route URIs was put there by a strict router.

@@ -172,7 +172,7 @@ impl Way {
             None if sip.secure => Some(Transport::Tls),
             None => None,
         };
-        let address = match sip.host {
+        let address = match sip.maddr().unwrap_or(sip.host) {
             Host::V4(v4) => IpAddr::V4(v4),
             Host::V6(v6) => IpAddr::V6(v6),
             Host::Name(host) => {

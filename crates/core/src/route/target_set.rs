@@ -37,6 +37,10 @@ pub(crate) fn targets(ours: Ours<'_>, target: &[u8], witness: &mut impl Witness)
         witness.found("target", format_args!("no URI"));
         return Targets::Known(Plan::refuse(Reject::Malformed("Request-URI")));
     };
+    if let Some(way) = by_maddr(ours, &uri) {
+        witness.found("maddr", format_args!("not one of ours"));
+        return Targets::Known(Plan::single(target, way, Rule::RequestUri));
+    }
     if !is_ours(ours, &uri) {
         witness.found("domain", format_args!("not one of ours"));
         return Targets::Known(match Way::of_uri(&uri) {
@@ -59,6 +63,15 @@ pub(crate) fn targets(ours: Ours<'_>, target: &[u8], witness: &mut impl Witness)
     }
     witness.found("user", format_args!("{aor} has an account"));
     Targets::User(aor)
+}
+
+/// A `maddr` that is not ours takes the request there; one that is ours says nothing new.
+//= RFC 3261 16.5
+// "If the Request-URI of the request contains an maddr parameter, the"
+fn by_maddr(ours: Ours<'_>, uri: &Uri<'_>) -> Option<Way> {
+    let Uri::Sip(sip) = uri else { return None };
+    let host = sip.maddr().filter(|host| !ours.answers_to(host));
+    host.and_then(|_| Way::of_uri(uri))
 }
 
 fn is_ours(ours: Ours<'_>, uri: &Uri<'_>) -> bool {
