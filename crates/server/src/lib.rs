@@ -7,6 +7,9 @@
 //!            events -> log, metrics      cli -> control -> engine, store
 //! ```
 
+pub mod cli;
+pub mod config;
+pub mod log;
 pub mod server;
 pub mod listen;
 pub mod udp;

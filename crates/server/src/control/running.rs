@@ -215,7 +215,7 @@ impl Running {
         let counts = self.engine.store_counts();
         StoreView {
             ok: kept.is_ok(),
-            commit_ms: (commit_ms * 100.0).round() / 100.0,
+            commit_ms: (commit_ms * 1e3).round() / 1e3,
             trouble: kept.err().map(|failure| failure.message),
             waiting: counts.waiting,
             failed: counts.failed,

@@ -1,0 +1,147 @@
+//! The command line: what can be typed, and which module does it.
+//!
+//! ```text
+//! words -> Cli -> config::load -> one module a command -> Exit
+//! ```
+
+pub mod exit;
+mod serve;
+mod check;
+
+use crate::config::{self, Config};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use exit::{Exit, Trouble};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// A SIP server: registrar, location service and proxy in one program.
+///
+/// Without a command it serves.
+#[derive(Parser, Debug)]
+#[command(name = "ringway", version, max_term_width = 80, args_conflicts_with_subcommands = false)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 configuration not valid, \
+    4 server not reachable, 5 not allowed, 6 not found, 7 exists or in use, 75 try again, \
+    130 interrupted.")]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// The configuration file
+    ///
+    /// Without it /etc/ringway/ringway.toml is read if it exists; without any, the server
+    /// listens on port 5060 and keeps its data in a default folder.
+    #[arg(short, long, global = true, value_name = "FILE", env = "RINGWAY_CONFIG")]
+    config: Option<PathBuf>,
+    /// The folder for accounts and registrations
+    #[arg(long, global = true, value_name = "DIR", env = "RINGWAY_DATA_DIR")]
+    data: Option<PathBuf>,
+    /// How results are printed
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub output: Form,
+    /// Print nothing but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Log more; twice logs every message's fate
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// No colours
+    #[arg(long, global = true)]
+    no_color: bool,
+}
+
+/// How results are printed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Form {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+}
+
+/// What can be done.
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the server
+    Serve,
+    /// Check the configuration and say what it would do
+    Check(check::Options),
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// Runs the program with these words, the first being its name.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            // Where nobody reads, nothing can be said.
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let Cli { global, command } = cli;
+    match dispatch(&global, command.unwrap_or(Command::Serve)) {
+        Ok(()) => Exit::Ok,
+        Err(Trouble { exit, message }) => {
+            if !message.is_empty() {
+                let _ = writeln!(io::stderr(), "{}", message.trim_end());
+            }
+            exit
+        }
+    }
+}
+
+fn dispatch(global: &Global, command: Command) -> Result<(), Trouble> {
+    match command {
+        Command::Serve => serve::run(global, &global.load()?),
+        Command::Check(options) => check::run(global, options),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ringway", &mut script);
+            print(&script)
+        }
+    }
+}
+
+impl Global {
+    /// The configuration, with what the command line says put over it.
+    pub(crate) fn load(&self) -> Result<Config, Trouble> {
+        let mut config = config::load(self.config.as_deref())
+            .map_err(|error| Trouble::new(Exit::Config, error.to_string()))?;
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        Ok(config)
+    }
+
+    /// Whether coloured text is welcome on standard error.
+    pub(crate) fn colours(&self) -> bool {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        !self.no_color && !unwanted && io::IsTerminal::is_terminal(&io::stderr())
+    }
+}
+
+/// Writes to standard output. A reader that has enough (`| head`) ends the program quietly.
+pub(crate) fn print(text: &[u8]) -> Result<(), Trouble> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(Trouble::new(Exit::Failed, ""))
+        }
+        Err(error) => Err(Trouble::new(Exit::Failed, format!("cannot print: {error}"))),
+    }
+}

@@ -1,0 +1,161 @@
+//! The configuration: one TOML file, which may be missing.
+//!
+//! ```text
+//! file -> settings (each defined once) -> Config (all checked) -> Startup
+//!              └─ problems, all of them, each with its place
+//! ```
+
+pub mod problem;
+pub mod settings;
+mod value;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use crate::control::client::Place;
+use crate::listen::Endpoint;
+use crate::log;
+use crate::server::{Data, Startup};
+use crate::tcp::StreamLimits;
+use problem::{Invalid, Problem};
+use ringway_core::flow::Transport;
+use ringway_core::snapshot::{Peer, Settings};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use tracing::level_filters::LevelFilter;
+
+/// Where the configuration is looked for when no other file is named.
+pub const FILE: &str = "/etc/ringway/ringway.toml";
+
+/// What the server shall be; every value is a possible one.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from, if there was one.
+    pub file: Option<PathBuf>,
+    /// The domains served besides those of the accounts.
+    pub domains: Vec<String>,
+    /// Where to listen.
+    pub listen: Vec<Endpoint>,
+    /// The address to announce behind address translation.
+    pub advertise: Option<IpAddr>,
+    /// The folder for accounts and registrations.
+    pub data: PathBuf,
+    /// The control socket; where none is named it stands in the data folder.
+    pub control: Option<PathBuf>,
+    /// Worker threads; 0 is one per processor.
+    pub workers: usize,
+    /// What is logged.
+    pub log: Log,
+    /// Numbers and choices of the core.
+    pub settings: Settings,
+    /// Who needs no password.
+    pub peers: Vec<Peer>,
+    /// What a stream connection may do.
+    pub streams: StreamLimits,
+}
+
+/// What is logged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Log {
+    /// From this level on.
+    pub level: LevelFilter,
+    /// How.
+    pub form: log::Form,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let every = |transport| Endpoint { transport, address: None, port: 5060 };
+        Self {
+            file: None,
+            domains: Vec::new(),
+            listen: vec![every(Transport::Udp), every(Transport::Tcp)],
+            advertise: None,
+            data: default_data(),
+            control: None,
+            workers: 0,
+            log: Log { level: LevelFilter::INFO, form: log::Form::Text },
+            settings: Settings::default(),
+            peers: Vec::new(),
+            streams: StreamLimits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The control socket.
+    pub fn control(&self) -> PathBuf {
+        self.control.clone().unwrap_or_else(|| self.data.join("ringway.sock"))
+    }
+
+    /// What the server is started with.
+    pub fn startup(&self) -> Startup {
+        Startup {
+            domains: self.domains.clone(),
+            listen: self.listen.clone(),
+            advertise: self.advertise,
+            data: Data::Folder(self.data.clone()),
+            accounts: Vec::new(),
+            workers: self.workers,
+            settings: self.settings.clone(),
+            peers: self.peers.clone(),
+            streams: self.streams,
+            control: Some(self.control()),
+        }
+    }
+
+    /// Where commands find the server, whether it runs or not.
+    pub fn place(&self) -> Place {
+        Place {
+            control: self.control(),
+            data: self.data.clone(),
+            domains: self.domains.clone(),
+            listen: self.listen.clone(),
+            advertise: self.advertise,
+            ring_s: self.settings.ring_s,
+        }
+    }
+}
+
+/// Reads the configuration: the file that is named, else [`FILE`] if it is there, else what
+/// needs no file.
+///
+/// # Errors
+/// All that is wrong with it, or that it cannot be read.
+pub fn load(named: Option<&Path>) -> Result<Config, Invalid> {
+    let file = match named {
+        Some(file) => file,
+        None if Path::new(FILE).exists() => Path::new(FILE),
+        None => return Ok(Config::default()),
+    };
+    let text = std::fs::read(file).map_err(|cause| Invalid::unreadable(file, &cause))?;
+    let text = String::from_utf8(text).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        Invalid::new(file, &text, vec![Problem::syntax(at..at + 1, "this is no UTF-8")])
+    })?;
+    let mut config = parse(file, &text)?;
+    config.file = Some(file.to_owned());
+    Ok(config)
+}
+
+/// Reads the text of a configuration; `file` is its name in what is said about it.
+///
+/// # Errors
+/// All that is wrong with it, in the order of the text.
+pub fn parse(file: &Path, text: &str) -> Result<Config, Invalid> {
+    let mut config = Config::default();
+    let problems = read::read(text, &mut config);
+    if problems.is_empty() { Ok(config) } else { Err(Invalid::new(file, text, problems)) }
+}
+
+/// `/var/lib/ringway` for root, else the user's own data folder.
+fn default_data() -> PathBuf {
+    let system = PathBuf::from("/var/lib/ringway");
+    if nix::unistd::geteuid().is_root() {
+        return system;
+    }
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let own = folder("XDG_DATA_HOME").or_else(|| Some(folder("HOME")?.join(".local/share")));
+    own.map_or(system, |own| own.join("ringway"))
+}
