@@ -108,7 +108,7 @@ impl Node {
                 response.header("Min-Expires", alloc::format!("{least}").as_bytes());
             }
             Reject::Overloaded => {
-                let after = limits::RETRY_AFTER_S;
+                let after = self.draining().unwrap_or(limits::RETRY_AFTER_S);
                 response.header("Retry-After", alloc::format!("{after}").as_bytes());
             }
             Reject::Malformed(what) => {

@@ -263,6 +263,11 @@ impl Node {
         self.draining.is_some()
     }
 
+    /// The Retry-After of refusals while the server stops.
+    pub(crate) const fn draining(&self) -> Option<u32> {
+        self.draining
+    }
+
     /// Whether this partition owns an address-of-record.
     pub(crate) fn owns(&self, aor: &AddressOfRecord) -> bool {
         let home = self.setup.keys.partition_of(aor) % u64::from(self.setup.partitions.max(1));
