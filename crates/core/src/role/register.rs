@@ -14,7 +14,7 @@ use crate::registrar::{self, Arrival, Registration};
 use crate::reject::Reject;
 use crate::route::ours::Ours;
 use crate::status;
-use crate::time::Instant;
+use crate::time::{Date, Instant};
 use crate::waiting::Waiting;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -172,6 +172,9 @@ impl Node {
         for binding in bindings {
             response.header_with("Contact", |out| registrar::write_contact(binding, now, out));
         }
+        //= RFC 3261 10.3
+        // "The response SHOULD include a Date header field."
+        response.header("Date", alloc::format!("{}", Date(now)).as_bytes());
         let bytes = response.finish(None);
         self.send_back_to(flow, request, (status::OK, bytes), out);
     }
