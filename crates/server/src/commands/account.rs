@@ -245,7 +245,8 @@ pub fn import(
     report(&import, screen)?;
     if let Err(failure) = made {
         let message = format!(
-            "stopped after {} accounts: {failure}; to go on, run it again: what was made is then refused as existing",
+            "stopped after {} accounts: {failure}; to go on, run it again: what was made is then \
+             refused as existing",
             number(import.added)
         );
         return Err(Failure { message, ..failure });
