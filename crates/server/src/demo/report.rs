@@ -32,7 +32,7 @@ pub(super) fn verdict(out: &mut dyn Write, style: Style, verdict: &Verdict) -> i
             None => style.paint(Tone::Bad, style.pick("✘", "--")),
         };
         let text = text.unwrap_or_else(|| "no".into());
-        writeln!(out, " {mark} {what:<14}{text}")
+        writeln!(out, " {mark} {what:<13}{text}")
     };
     let both = verdict.registered.len() == USERS.len();
     let phones: Vec<_> = verdict.registered.iter().map(registration).collect();
@@ -117,4 +117,74 @@ fn program() -> String {
     let called = std::env::args().next().unwrap_or_default();
     let fits = !called.is_empty() && called.len() <= 40 && !called.contains(char::is_whitespace);
     if fits { called } else { "ringway".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::media::Talk;
+    use crate::demo::verdict::Sound;
+    use std::time::Instant;
+
+    const PLAIN: Style = Style { unicode: true, colour: false };
+
+    fn shown(of: &Verdict) -> String {
+        let mut out = Vec::new();
+        verdict(&mut out, PLAIN, of).expect("memory");
+        String::from_utf8(out).expect("text")
+    }
+
+    fn registered(user: &str, address: &str, transport: Transport) -> Registered {
+        let (user, address) = (user.into(), address.parse().expect("an address"));
+        Registered { user, transport, address, after: Duration::from_micros(1_234_560) }
+    }
+
+    #[test]
+    fn a_good_verdict_has_six_marks() {
+        let talk = Talk { started: Instant::now(), sent: 75, heard: 74, tones: 73 };
+        let good = Verdict {
+            registered: vec![
+                registered("alice", "127.0.0.1:9", Transport::Udp),
+                registered("bob", "[::1]:9", Transport::Tcp),
+            ],
+            ringing: Some(Duration::from_micros(4_440)),
+            answered: Some(Duration::from_micros(404_440)),
+            sound: Some(Sound {
+                users: ["alice".into(), "bob".into()],
+                talks: [talk.clone(), talk],
+            }),
+            ended_by: Some("bob".into()),
+            unregistered: true,
+            ..Verdict::default()
+        };
+        let shown = shown(&good);
+        let expected = "
+ ✔ registered   alice over UDP/IPv4 in 1234.6 ms, bob over TCP/IPv6 in 1234.6 ms
+ ✔ ringing      4.4 ms after the INVITE
+ ✔ answered     after 404.4 ms
+ ✔ talked       74 packets one way, 74 the other; 440 Hz heard by both
+ ✔ ended        by bob
+ ✔ unregistered both
+";
+        assert_eq!(shown, expected, "{shown}");
+        assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    }
+
+    #[test]
+    fn what_was_not_reached_has_another_mark() {
+        let silence = Talk { started: Instant::now(), sent: 75, heard: 75, tones: 7 };
+        let bad = Verdict {
+            registered: vec![registered("alice", "127.0.0.1:9", Transport::Udp)],
+            ringing: Some(Duration::from_micros(4_440)),
+            sound: Some(Sound {
+                users: ["alice".into(), "bob".into()],
+                talks: [silence.clone(), silence],
+            }),
+            failure: Some("bob was refused".into()),
+            ..Verdict::default()
+        };
+        let shown = shown(&bad);
+        assert_eq!(shown.matches(" ✘ ").count(), 5, "{shown}");
+        assert_eq!(shown.matches(" ✔ ringing ").count(), 1, "{shown}");
+    }
 }

@@ -202,3 +202,43 @@ fn talk(sides: [(&Phone, &Media, SocketAddr); 2]) -> Result<[Talk; 2], Failure> 
     let there = there.map_err(|error| system(second.0, error))?;
     Ok([here, there])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::style::Style;
+
+    #[test]
+    fn a_tone_that_does_not_come_through_is_a_failure() {
+        let talk = |heard, tones| Talk { started: Instant::now(), sent: 75, heard, tones };
+        for (alice, bob, failure) in [
+            (talk(75, 75), talk(75, 75), None),
+            (talk(70, 69), talk(68, 68), None),
+            (
+                talk(75, 75),
+                talk(50, 49),
+                Some("of 75 packets of alice bob heard 50, and the tone in 49, within "),
+            ),
+            (
+                talk(75, 0),
+                talk(75, 75),
+                Some("of 75 packets of bob alice heard 75, and the tone in 0, within "),
+            ),
+        ] {
+            let mut shown = Vec::new();
+            let style = Style { unicode: false, colour: false };
+            let mut ladder = Ladder::new(&mut shown, style, "alice");
+            let (trace, verdict) = (Trace::default(), Verdict::default());
+            let mut play = Play { ladder: &mut ladder, trace, verdict };
+            let sound = Sound { users: ["alice".into(), "bob".into()], talks: [alice, bob] };
+            let judged = play.judge(sound).map_err(|trouble| trouble.to_string());
+            match failure {
+                None => assert_eq!(judged, Ok(())),
+                Some(failure) => {
+                    let said = judged.expect_err("a failure");
+                    assert!(said.starts_with(failure), "{said}");
+                }
+            }
+        }
+    }
+}
