@@ -103,6 +103,13 @@ fn programs_get_the_verdict_as_json() {
 }
 
 #[test]
+fn the_quiet_hear_of_failures_only() {
+    let output = once("C", &["-q"]);
+    assert!(output.status.success());
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
 fn without_a_place_for_data_there_is_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("nowhere");

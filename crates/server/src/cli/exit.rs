@@ -24,6 +24,8 @@ pub enum Exit {
     Conflict,
     /// 75: not now; trying again may help (`EX_TEMPFAIL` of sysexits).
     Temporary,
+    /// 130: interrupted while something was under way.
+    Interrupted,
 }
 
 impl Exit {
@@ -39,6 +41,7 @@ impl Exit {
             Self::NotFound => 6,
             Self::Conflict => 7,
             Self::Temporary => 75,
+            Self::Interrupted => 130,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod exit;
 mod serve;
+mod demo;
 mod check;
 
 use crate::config::{self, Config};
@@ -72,6 +73,8 @@ pub enum Form {
 enum Command {
     /// Run the server
     Serve,
+    /// Try it: a server, two phones and a call, here and now
+    Demo(demo::Options),
     /// Check the configuration and say what it would do
     Check(check::Options),
     /// Print a script that completes commands in a shell
@@ -107,6 +110,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Exit {
 fn dispatch(global: &Global, command: Command) -> Result<(), Trouble> {
     match command {
         Command::Serve => serve::run(global, &global.load()?),
+        Command::Demo(options) => demo::run(global, &options),
         Command::Check(options) => check::run(global, options),
         Command::Completions { shell } => {
             let mut script = Vec::new();

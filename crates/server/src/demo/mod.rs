@@ -39,8 +39,8 @@ pub use trace::{Entry, Trace, Way};
 pub use verdict::{OneWay, Registered, Sound, Verdict};
 
 use ringway_core::flow::Transport;
+use std::fmt;
 use std::io::{self, Write};
-use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -69,8 +69,43 @@ pub enum Print {
     Failures,
 }
 
-/// The exit code of somebody who was interrupted while something was under way.
-const INTERRUPTED: u8 = 130;
+/// How the demo ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// All went well.
+    Well,
+    /// Something failed, and this sentence says what.
+    Badly(String),
+    /// It was interrupted during the call.
+    Interrupted,
+}
+
+/// Why there was no demo.
+#[derive(Debug)]
+pub enum CannotDemo {
+    /// The server could not be started.
+    Stage(CannotStage),
+    /// The system refused something, output perhaps.
+    System(io::Error),
+}
+
+impl fmt::Display for CannotDemo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stage(error) => error.fmt(f),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CannotDemo {}
+
+impl From<io::Error> for CannotDemo {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
 /// Calls of the user's own phones end with the demo: it waits no longer for them.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -80,26 +115,19 @@ enum News {
     Interrupted,
 }
 
-/// Runs the demo, and tells how the process shall end.
-pub fn run(demo: Demo) -> ExitCode {
-    match perform(demo) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("ringway demo: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn perform(demo: Demo) -> Result<ExitCode, Box<dyn std::error::Error>> {
+/// Runs the demo, and tells how it ended. Nothing of it is left behind.
+///
+/// # Errors
+/// If the server cannot be started, or the system refuses something.
+pub fn run(demo: Demo) -> Result<Ended, CannotDemo> {
     let (tell, news) = sync_channel(4);
     listen_for_signals(tell.clone())?;
     let watch = Watch::listen();
-    let stage = Stage::set()?;
-    let result = play_and_serve(demo, &stage, &watch, (tell, &news));
+    let stage = Stage::set().map_err(CannotDemo::Stage)?;
+    let ended = play_and_serve(demo, &stage, &watch, (tell, &news));
     // One who reads what was printed may be gone, but the data must go too.
     stage.clear(FAREWELL)?;
-    Ok(result?)
+    Ok(ended?)
 }
 
 fn play_and_serve(
@@ -107,7 +135,7 @@ fn play_and_serve(
     stage: &Stage,
     watch: &Watch,
     (tell, news): (SyncSender<News>, &Receiver<News>),
-) -> io::Result<ExitCode> {
+) -> io::Result<Ended> {
     let first = stage.profile(0, Transport::Udp, false);
     let second = stage.profile(1, Transport::Tcp, true);
     let (Some(first), Some(second)) = (first, second) else {
@@ -121,16 +149,15 @@ fn play_and_serve(
         // Who was interrupted waits for nothing.
         let _ = tell.try_send(News::Done(Box::new(verdict)));
     })?;
-    let Ok(News::Done(verdict)) = news.recv() else { return Ok(ExitCode::from(INTERRUPTED)) };
+    let Ok(News::Done(verdict)) = news.recv() else { return Ok(Ended::Interrupted) };
     let serves_on = !demo.once && verdict.is_good();
     match demo.print {
         Print::Everything => report::verdict(&mut io::stdout(), demo.style, &verdict)?,
         Print::Json => report::json(&mut io::stdout(), &verdict, serves_on.then_some(stage))?,
         Print::Failures => {}
     }
-    if let Some(failure) = &verdict.failure {
-        eprintln!("ringway demo: {failure}");
-        return Ok(ExitCode::FAILURE);
+    if let Some(failure) = verdict.failure {
+        return Ok(Ended::Badly(failure));
     }
     if serves_on {
         report::attach(&mut *demo.output(), demo.style, stage)?;
@@ -138,7 +165,7 @@ fn play_and_serve(
         // An error means that nobody can interrupt us any more: then it is over, too.
         while let Ok(News::Done(_)) = news.recv() {}
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Ended::Well)
 }
 
 impl Demo {
