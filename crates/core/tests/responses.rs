@@ -2,7 +2,7 @@
 
 mod world;
 
-use world::{EDGE, Sent, World, invite, read, request, statuses, world};
+use world::{EDGE, Sent, World, invite, read, request, route_set, statuses, world};
 
 const PHONES: [&str; 3] = ["192.0.2.21:5060", "192.0.2.22:5060", "192.0.2.23:5060"];
 
@@ -338,6 +338,29 @@ fn what_goes_over_a_stream_has_a_length() {
     let sent = world.receive(PHONES[0], &ok);
     assert_eq!(back(&sent)[0].one("Content-Length"), "0");
     read(back(&sent)[0], |message| assert_eq!(message.status(), 200));
+}
+
+#[test]
+//= RFC 3261 16.6 type=test
+// Linphone 5.1 sends an ACK without a length over UDP; a phone on TCP never saw its end.
+fn requests_that_go_on_over_a_stream_get_a_length() {
+    let (mut world, phone) = (world(), "tcp#7 192.0.2.21:40001");
+    world.register(phone, "bob", "<sip:bob@192.0.2.21;transport=tcp>");
+    let bare = |text: String| text.replace("Content-Length: 0|", "");
+    let sent = world.receive(EDGE, &bare(invite("sip:bob@example.org", "")));
+    let copy = sent[1].clone();
+    assert_eq!((&*copy.to, copy.one("Content-Length")), (phone, "0"));
+    let contact = "Contact: <sip:bob@192.0.2.21;transport=tcp>|";
+    let sent = world.receive(phone, &copy.answer(200, contact));
+    let routes = route_set(back(&sent)[0], true);
+    for method in ["ACK", "BYE"] {
+        let within = request(method, "sip:bob@192.0.2.21;transport=tcp", &routes);
+        let within =
+            within.replace("bKcall", &format!("bK{method}")).replace("|Call-ID", ";tag=b|Call-ID");
+        let sent = world.receive(EDGE, &bare(within));
+        let passed = &sent[0];
+        assert_eq!((&*passed.to, passed.one("Content-Length")), (phone, "0"), "{method}");
+    }
 }
 
 #[test]
