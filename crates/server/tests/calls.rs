@@ -22,8 +22,9 @@ const TCP: (Transport, &str) = KINDS[2];
 const SDP: Body<'static> = Some(("application/sdp", b"v=0\r\nm=audio 9 RTP/AVP 0\r\n"));
 const RINGING: u16 = 180;
 const BUSY: u16 = 486;
-/// What need not be waited for comes sooner than any timer of SIP.
-const FAST: Duration = Duration::from_millis(450);
+/// What need not be waited for comes sooner than any time-out of SIP, the shortest being that of
+/// a connection that does not open.
+const FAST: Duration = Duration::from_secs(2);
 
 /// A server that knows alice and bob, and trusts nobody.
 fn startup() -> Startup {

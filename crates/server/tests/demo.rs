@@ -180,10 +180,10 @@ impl Serving {
         [words[1].clone(), words.last().unwrap().clone()]
     }
 
-    /// Presses Ctrl-C, and tells how it ended.
-    fn interrupt(mut self) -> Option<i32> {
+    /// Sends a signal, and tells how it ended.
+    fn signal(mut self, name: &str) -> Option<i32> {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
         let status = self.child.wait().unwrap();
         let mut errors = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
@@ -224,15 +224,17 @@ fn ones_own_phones_attach_as_it_says_and_ctrl_c_ends_it_without_a_trace() {
     serving.read_to("alice calls bob: the caller hung up");
 
     assert_ne!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    assert_eq!(serving.interrupt(), Some(0));
+    assert_eq!(serving.signal("-INT"), Some(0));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
 }
 
 #[test]
-fn ctrl_c_ends_it_during_the_call_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut serving = Serving::start(&folder);
-    serving.read_to("180 Ringing");
-    assert_eq!(serving.interrupt(), Some(130));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+fn whoever_ends_it_during_the_call_leaves_nothing_behind_either() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut serving = Serving::start(&folder);
+        serving.read_to("180 Ringing");
+        assert_eq!(serving.signal(signal), Some(130), "{signal}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{signal}");
+    }
 }

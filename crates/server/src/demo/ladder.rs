@@ -20,7 +20,8 @@ pub struct Ladder<'w> {
     out: &'w mut dyn Write,
     /// How it looks.
     pub style: Style,
-    zero: Instant,
+    /// When the first message of this part was sent.
+    zero: Option<Instant>,
     /// The user whose lane is on the left; the other lanes are the server's and everybody
     /// else's.
     left: String,
@@ -29,7 +30,7 @@ pub struct Ladder<'w> {
 impl<'w> Ladder<'w> {
     /// Begins a drawing; nothing is drawn yet.
     pub fn new(out: &'w mut dyn Write, style: Style, left: &str) -> Self {
-        Self { out, style, zero: Instant::now(), left: left.into() }
+        Self { out, style, zero: None, left: left.into() }
     }
 
     /// Names the three lanes, and what there is to say about each.
@@ -44,12 +45,12 @@ impl<'w> Ladder<'w> {
         Ok(())
     }
 
-    /// Begins a new part, in which times count from `zero`.
+    /// Begins a new part, in which times count from its first message.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn part(&mut self, title: &str, zero: Instant) -> io::Result<()> {
-        self.zero = zero;
+    pub fn part(&mut self, title: &str) -> io::Result<()> {
+        self.zero = None;
         let lane = self.lane();
         let gap = " ".repeat(GAP);
         let lanes = format!("{}{lane}{gap}{lane}{gap}{lane}", " ".repeat(MARGIN));
@@ -57,11 +58,6 @@ impl<'w> Ladder<'w> {
         let title = self.style.paint(Tone::Strong, title);
         let hint = self.style.paint(Tone::Faint, "(times from the first message)");
         writeln!(self.out, " {title} {hint}")
-    }
-
-    /// Lets times count from then.
-    pub fn count_from(&mut self, zero: Instant) {
-        self.zero = zero;
     }
 
     /// Draws messages.
@@ -103,8 +99,9 @@ impl<'w> Ladder<'w> {
         self.out.flush()
     }
 
-    fn time(&self, at: Instant) -> String {
-        let passed = at.saturating_duration_since(self.zero).as_secs_f64() * 1_000.0;
+    fn time(&mut self, at: Instant) -> String {
+        let zero = *self.zero.get_or_insert(at);
+        let passed = at.saturating_duration_since(zero).as_secs_f64() * 1_000.0;
         self.style.paint(Tone::Faint, &format!("{passed:>8.1} ms "))
     }
 
@@ -217,7 +214,7 @@ mod tests {
         draw(style, |ladder, zero| {
             let lanes = [["alice", "ringway", "bob"], ["udp 127.0.0.1:1", "x", "tcp [::1]:54321"]];
             ladder.lanes(lanes[0], lanes[1]).expect("memory");
-            ladder.part("A call", zero).expect("memory");
+            ladder.part("A call").expect("memory");
             let invite = "INVITE sip:b SIP/2.0\r\nProxy-Authorization: Digest x";
             let long = "SIP/2.0 407 Proxy Authentication Required";
             let entries = [

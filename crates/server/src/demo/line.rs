@@ -109,12 +109,10 @@ impl Line {
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<Instant> {
         let mut repeats = self.shared.repeats();
         let mut index = Index::new();
-        let at = Instant::now();
         if let Ok(message) = parse(bytes, &mut index, Framing::Datagram) {
-            repeats.sending(at, &message);
+            repeats.sending(Instant::now(), &message);
         }
-        self.shared.say(bytes, false)?;
-        Ok(at)
+        self.shared.say(bytes, false)
     }
 
     /// The next message, if one comes in time.
@@ -147,7 +145,7 @@ impl Shared {
         self.trace.note(Entry { at, phone, way, again, bytes });
     }
 
-    fn say(&self, bytes: &[u8], again: bool) -> io::Result<()> {
+    fn say(&self, bytes: &[u8], again: bool) -> io::Result<Instant> {
         let at = Instant::now();
         match &self.wire {
             Wire::Udp(socket) => socket.send(bytes).map(|_| ()),
@@ -157,7 +155,7 @@ impl Shared {
             }
         }?;
         self.note(at, Way::Sent, again, bytes);
-        Ok(())
+        Ok(at)
     }
 
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -178,17 +178,23 @@ impl Demo {
     }
 }
 
-/// From now on SIGINT and SIGTERM are news; the second one ends the process at once.
+/// From now on SIGINT, SIGTERM and the end of the terminal are news.
 fn listen_for_signals(tell: SyncSender<News>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let (mut terminate, mut interrupt) = {
+    let [mut terminate, mut interrupt, mut hang_up] = {
         let _inside = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let [terminate, interrupt, hang_up] = kinds.map(signal);
+        [terminate?, interrupt?, hang_up?]
     };
     thread::Builder::new().name("signals".into()).spawn(move || {
         runtime.block_on(async {
             loop {
-                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+                tokio::select! {
+                    _ = terminate.recv() => {},
+                    _ = interrupt.recv() => {},
+                    _ = hang_up.recv() => {},
+                }
                 if tell.try_send(News::Interrupted).is_err() {
                     break;
                 }

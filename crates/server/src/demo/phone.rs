@@ -107,21 +107,20 @@ impl Phone {
         format!("sip:{}@{}", self.profile.user, self.profile.domain)
     }
 
-    /// Registers for so many seconds; 0 takes the registration back. Tells when it was
-    /// confirmed.
+    /// Registers for so many seconds; 0 takes the registration back. Tells how long it took.
     ///
     /// # Errors
     /// If the server does not confirm it.
-    pub fn register(&mut self, expires_s: u32) -> Result<Instant, Failure> {
+    pub fn register(&mut self, expires_s: u32) -> Result<Duration, Failure> {
         let own = format!("<{}>", self.uri());
         let mut draft = Draft::new("REGISTER", format!("sip:{}", self.profile.domain));
         draft.from = format!("{own};tag={}", token());
         draft.to = own;
         draft.call_id = self.registration.clone();
         draft.contact = Some(format!("{};expires={expires_s}", self.contact));
-        let heard = self.ask(&mut draft)?;
+        let (started, heard) = self.ask(&mut draft)?;
         self.succeed(&heard)?;
-        Ok(heard.at)
+        Ok(heard.at.saturating_duration_since(started))
     }
 
     /// Calls somebody: returns when the call is under way.
@@ -135,8 +134,7 @@ impl Phone {
         draft.call_id = token();
         draft.contact = Some(self.contact.clone());
         draft.body = body.map(|(kind, bytes)| (kind.into(), bytes.into()));
-        let started = Instant::now();
-        let heard = self.ask(&mut draft)?;
+        let (started, heard) = self.ask(&mut draft)?;
         if heard.message.message().status() >= 300 {
             self.succeed(&heard)?;
         }
@@ -285,16 +283,17 @@ impl Phone {
         self.line.send(&out).map_err(|error| self.failure(Cause::System(error)))
     }
 
-    /// Sends a request and waits for its first response; a challenge is answered once.
-    fn ask(&mut self, draft: &mut Draft) -> Result<Heard, Failure> {
+    /// Sends a request and waits for its first response; a challenge is answered once. Tells
+    /// when it was sent at first.
+    fn ask(&mut self, draft: &mut Draft) -> Result<(Instant, Heard), Failure> {
         self.cseq += 1;
         draft.cseq = self.cseq;
-        self.send(draft)?;
+        let started = self.send(draft)?;
         let heard = self.hear_response(draft)?;
         let side = match heard.message.message().status() {
             UNAUTHORIZED => Side::Server,
             PROXY_AUTHENTICATION_REQUIRED => Side::Proxy,
-            _ => return Ok(heard),
+            _ => return Ok((started, heard)),
         };
         let cnonce = token();
         let asked = Asked {
@@ -318,7 +317,7 @@ impl Phone {
         self.cseq += 1;
         draft.cseq = self.cseq;
         self.send(draft)?;
-        self.hear_response(draft)
+        Ok((started, self.hear_response(draft)?))
     }
 
     fn hear_response(&mut self, draft: &Draft) -> Result<Heard, Failure> {
