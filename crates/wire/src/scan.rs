@@ -300,17 +300,13 @@ pub(crate) fn number(text: &[u8], max: u64) -> Option<u64> {
 /// The end of the element at the start of `text`: a comma outside quotes and angle brackets.
 pub(crate) fn element_end(text: &[u8]) -> usize {
     let mut at = 0;
-    let mut angle = false;
-    while let Some(found) = text[at..].iter().position(|b| matches!(b, b',' | b'"' | b'<' | b'>')) {
+    while let Some(found) = memchr::memchr3(b',', b'"', b'<', &text[at..]) {
         at += found;
         match text[at] {
-            b',' if !angle => return at,
-            b'<' => angle = true,
-            b'>' => angle = false,
-            b'"' if !angle => at = quoted_end(text, at),
-            _ => {}
+            b',' => return at,
+            b'"' => at = (quoted_end(text, at) + 1).min(text.len()),
+            _ => at += memchr::memchr(b'>', &text[at..]).unwrap_or(text.len() - at),
         }
-        at = (at + 1).min(text.len());
     }
     text.len()
 }
@@ -343,4 +339,54 @@ pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
         text = rest;
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [`element_end`] one byte at a time.
+    fn plain_end(text: &[u8]) -> usize {
+        let (mut at, mut angle) = (0, false);
+        while at < text.len() {
+            match text[at] {
+                b',' if !angle => return at,
+                b'<' => angle = true,
+                b'>' => angle = false,
+                b'"' if !angle => at = quoted_end(text, at),
+                _ => {}
+            }
+            at += 1;
+        }
+        text.len()
+    }
+
+    #[test]
+    fn a_comma_ends_an_element_unless_it_is_inside_something() {
+        for (text, end) in [
+            ("a, b", 1),
+            ("a", 1),
+            ("", 0),
+            (",", 0),
+            ("<a,b>,c", 5),
+            ("\"a,b\" <c>,d", 9),
+            ("\"a\\\",b\",c", 7),
+            ("<\">,c", 3),
+            ("<a,b", 4),
+            ("\"a,b", 4),
+            ("\"a,\\", 4),
+            ("a>b,c", 3),
+        ] {
+            assert_eq!(element_end(text.as_bytes()), end, "{text}");
+        }
+        let mut seed = 1u64;
+        for _ in 0..20_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let mut text = [0; 12];
+            for (at, byte) in text.iter_mut().enumerate() {
+                *byte = b",,\"<>\\a "[(seed >> (20 + 3 * at) & 7) as usize];
+            }
+            assert_eq!(element_end(&text), plain_end(&text), "{text:?}");
+        }
+    }
 }

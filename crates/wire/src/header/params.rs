@@ -93,16 +93,21 @@ impl<'a> Iterator for Iter<'a> {
         let text = self.rest.strip_prefix(b";")?;
         let mut at = 0;
         let mut equals = None;
-        while at < text.len() {
-            match text[at] {
-                b';' => break,
-                b'=' if equals.is_none() => equals = Some(at),
-                b'"' => at = quoted_end(text, at),
-                _ => {}
+        loop {
+            let found = match equals {
+                None => memchr::memchr3(b';', b'=', b'"', &text[at..]),
+                Some(_) => memchr::memchr2(b';', b'"', &text[at..]),
+            };
+            at += found.unwrap_or(text.len() - at);
+            match text.get(at) {
+                None | Some(b';') => break,
+                Some(b'=') => {
+                    equals = Some(at);
+                    at += 1;
+                }
+                Some(_) => at = (quoted_end(text, at) + 1).min(text.len()),
             }
-            at += 1;
         }
-        let at = at.min(text.len());
         self.rest = &text[at..];
         let param = &text[..at];
         Some(match equals {
@@ -118,4 +123,29 @@ pub(crate) fn skip_blanks(text: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_told_apart() {
+        type Pair = (&'static str, Option<&'static str>);
+        let cases: [(&str, &[Pair]); 8] = [
+            ("", &[]),
+            (";a", &[("a", None)]),
+            (";a=1;b", &[("a", Some("1")), ("b", None)]),
+            ("; a = 1 ;b=", &[("a", Some("1")), ("b", Some(""))]),
+            (";a=\"x;y=z\";b", &[("a", Some("\"x;y=z\"")), ("b", None)]),
+            (";a=b=c;d", &[("a", Some("b=c")), ("d", None)]),
+            (";\"a;b\"=c", &[("\"a;b\"", Some("c"))]),
+            (";a=\"x;y", &[("a", Some("\"x;y"))]),
+        ];
+        for (text, expected) in cases {
+            let found = Params { text: text.as_bytes() };
+            let expected = expected.iter().map(|(n, v)| (n.as_bytes(), v.map(str::as_bytes)));
+            assert!(found.iter().eq(expected), "{text}");
+        }
+    }
 }
