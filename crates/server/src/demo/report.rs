@@ -2,7 +2,7 @@
 
 use super::stage::{DOMAIN, Stage, USERS};
 use super::style::{Style, Tone};
-use super::verdict::{Registered, Verdict};
+use super::verdict::{OneWay, Registered, Sound, Verdict};
 use ringway_core::flow::Transport;
 use serde_json::json;
 use std::io::{self, Write};
@@ -23,34 +23,40 @@ fn addresses(stage: &Stage) -> Vec<String> {
     both.filter_map(|v6| stage.address(Transport::Udp, v6)).map(|a| a.to_string()).collect()
 }
 
-/// What came of the call.
+/// What came of the call, up to where it failed.
 pub(super) fn verdict(out: &mut dyn Write, style: Style, verdict: &Verdict) -> io::Result<()> {
     writeln!(out)?;
-    let mut line = |what: &str, text: Option<String>| -> io::Result<()> {
-        let mark = match text {
-            Some(_) => style.paint(Tone::Good, style.pick("✔", "ok")),
-            None => style.paint(Tone::Bad, style.pick("✘", "--")),
+    for (step, result) in steps(verdict) {
+        let Some(result) = result else {
+            let mark = style.paint(Tone::Bad, style.pick("✘", "--"));
+            writeln!(out, " {mark} {step:<13}no")?;
+            break;
         };
-        let text = text.unwrap_or_else(|| "no".into());
-        writeln!(out, " {mark} {what:<13}{text}")
-    };
+        let mark = style.paint(Tone::Good, style.pick("✔", "ok"));
+        writeln!(out, " {mark} {step:<13}{result}")?;
+    }
+    out.flush()
+}
+
+/// The steps of the call in their order, and what came of those that went well.
+fn steps(verdict: &Verdict) -> [(&'static str, Option<String>); 6] {
     let both = verdict.registered.len() == USERS.len();
     let phones: Vec<_> = verdict.registered.iter().map(registration).collect();
-    line("registered", both.then(|| phones.join(", ")))?;
-    line("ringing", verdict.ringing.map(|after| format!("{} after the INVITE", time(after))))?;
-    line("answered", verdict.answered.map(|after| format!("after {}", time(after))))?;
-    let ways = verdict.sound.as_ref().map(super::verdict::Sound::ways);
-    let heard = ways.filter(|ways| ways.iter().all(super::verdict::OneWay::is_heard));
-    line(
-        "talked",
-        heard.map(|[there, back]| {
-            let (there, back) = (there.heard, back.heard);
-            format!("{there} packets one way, {back} the other; 440 Hz heard by both")
-        }),
-    )?;
-    line("ended", verdict.ended_by.as_ref().map(|user| format!("by {user}")))?;
-    line("unregistered", verdict.unregistered.then(|| "both".into()))?;
-    out.flush()
+    let since_invite = |after| format!("{} after the INVITE", time(after));
+    let ways = verdict.sound.as_ref().map(Sound::ways);
+    let heard = ways.filter(|ways| ways.iter().all(OneWay::is_heard));
+    let talked = heard.map(|[there, back]| {
+        let (there, back) = (there.heard, back.heard);
+        format!("{there} packets one way, {back} the other; 440 Hz heard by both")
+    });
+    [
+        ("registered", both.then(|| phones.join(", "))),
+        ("ringing", verdict.ringing.map(since_invite)),
+        ("answered", verdict.answered.map(since_invite)),
+        ("talked", talked),
+        ("ended", verdict.ended_by.as_ref().map(|user| format!("by {user}"))),
+        ("unregistered", verdict.unregistered.then(|| "both".into())),
+    ]
 }
 
 fn registration(phone: &Registered) -> String {
@@ -123,7 +129,6 @@ fn program() -> String {
 mod tests {
     use super::*;
     use crate::demo::media::Talk;
-    use crate::demo::verdict::Sound;
     use std::time::Instant;
 
     const PLAIN: Style = Style { unicode: true, colour: false };
@@ -161,7 +166,7 @@ mod tests {
         let expected = "
  ✔ registered   alice over UDP/IPv4 in 1234.6 ms, bob over TCP/IPv6 in 1234.6 ms
  ✔ ringing      4.4 ms after the INVITE
- ✔ answered     after 404.4 ms
+ ✔ answered     404.4 ms after the INVITE
  ✔ talked       74 packets one way, 74 the other; 440 Hz heard by both
  ✔ ended        by bob
  ✔ unregistered both
@@ -171,20 +176,25 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_reached_has_another_mark() {
+    fn it_ends_where_something_failed() {
+        let registered = vec![
+            registered("alice", "127.0.0.1:9", Transport::Udp),
+            registered("bob", "127.0.0.1:7", Transport::Tcp),
+        ];
         let silence = Talk { started: Instant::now(), sent: 75, heard: 75, tones: 7 };
         let bad = Verdict {
-            registered: vec![registered("alice", "127.0.0.1:9", Transport::Udp)],
+            registered,
             ringing: Some(Duration::from_micros(4_440)),
+            answered: Some(Duration::from_micros(5_550)),
             sound: Some(Sound {
                 users: ["alice".into(), "bob".into()],
                 talks: [silence.clone(), silence],
             }),
-            failure: Some("bob was refused".into()),
+            failure: Some("of 75 packets".into()),
             ..Verdict::default()
         };
         let shown = shown(&bad);
-        assert_eq!(shown.matches(" ✘ ").count(), 5, "{shown}");
-        assert_eq!(shown.matches(" ✔ ringing ").count(), 1, "{shown}");
+        assert_eq!(shown.matches(" ✔ ").count(), 3, "{shown}");
+        assert!(shown.ends_with("\n ✘ talked       no\n"), "{shown}");
     }
 }
