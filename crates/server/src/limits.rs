@@ -49,8 +49,8 @@ pub const LAST_WORDS: Duration = Duration::from_secs(1);
 pub const EXIT_INTERRUPTED: i32 = 130;
 /// Clients of the control socket at once; an administrator and a few scripts.
 pub const CONTROL_CLIENTS: usize = 16;
-/// Bytes of one line from a client: some hundred accounts with long names.
-pub const CONTROL_LINE: usize = 1 << 20;
+/// Bytes of one line from a client: a full request of accounts with the longest names.
+pub const CONTROL_LINE: usize = 4 << 20;
 /// Bytes of one line from the server: a full reply of registrations with the longest contacts.
 pub const CONTROL_REPLY: usize = 16 << 20;
 /// A client must say something, and read what it is told, within this time.
