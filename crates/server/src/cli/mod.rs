@@ -8,6 +8,7 @@ pub mod exit;
 mod serve;
 mod demo;
 mod check;
+mod admin;
 
 use crate::config::{self, Config};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -75,6 +76,18 @@ enum Command {
     Serve,
     /// Try it: a server, two phones and a call, here and now
     Demo(demo::Options),
+    /// Make, change and list accounts: who may register and call
+    #[command(subcommand)]
+    Account(admin::Account),
+    /// List who is registered, and where
+    Registrations(admin::Registrations),
+    /// List the calls that pass now
+    Calls,
+    /// Show how the running server is
+    Status,
+    /// Explain where calls go
+    #[command(subcommand)]
+    Route(admin::Route),
     /// Check the configuration and say what it would do
     Check(check::Options),
     /// Print a script that completes commands in a shell
@@ -111,6 +124,11 @@ fn dispatch(global: &Global, command: Command) -> Result<(), Trouble> {
     match command {
         Command::Serve => serve::run(global, &global.load()?),
         Command::Demo(options) => demo::run(global, &options),
+        Command::Account(command) => admin::account(global, command),
+        Command::Registrations(wanted) => admin::registrations(global, wanted),
+        Command::Calls => admin::calls(global),
+        Command::Status => admin::status(global),
+        Command::Route(command) => admin::route(global, command),
         Command::Check(options) => check::run(global, options),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -126,6 +126,9 @@ fn told(
     let password = password.map(Password::reveal);
     match (screen.format(), password) {
         (Format::Json, _) => screen.json(&Shown { account, password }),
+        // Nothing but the password, so that a script can take it.
+        (Format::Table, Some(password)) if screen.is_quiet() => screen.line(password),
+        (Format::Table, None) if screen.is_quiet() => Ok(()),
         (Format::Table, None) => screen.line(&format!("{done} {account}")),
         (Format::Table, Some(password)) => {
             screen.line(&format!("{done} {account}"))?;
@@ -280,6 +283,9 @@ fn report(import: &Import, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let more = import.refused - import.refusals.len() as u64;
     if more > 0 {
         screen.line(&format!("and {} more lines", number(more)))?;
+    }
+    if screen.is_quiet() {
+        return Ok(());
     }
     screen.line(&format!("{} accounts made", number(import.added)))
 }

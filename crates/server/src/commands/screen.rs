@@ -22,6 +22,7 @@ pub struct Screen<'a> {
     out: &'a mut dyn Write,
     format: Format,
     width: usize,
+    is_quiet: bool,
 }
 
 impl std::fmt::Debug for Screen<'_> {
@@ -33,7 +34,7 @@ impl std::fmt::Debug for Screen<'_> {
 impl<'a> Screen<'a> {
     /// Tables fit into 80 columns.
     pub fn new(out: &'a mut dyn Write, format: Format) -> Self {
-        Self { out, format, width: WIDTH }
+        Self { out, format, width: WIDTH, is_quiet: false }
     }
 
     /// Tables fit the terminal that standard output is, if it is one.
@@ -43,6 +44,16 @@ impl<'a> Screen<'a> {
             Some((width, _)) => Self { width: usize::from(width.0).max(40), ..self },
             None => self,
         }
+    }
+
+    /// With `true`, what only tells that all went well is left out.
+    pub fn quiet(self, is_quiet: bool) -> Self {
+        Self { is_quiet, ..self }
+    }
+
+    /// Whether what only tells that all went well is left out.
+    pub fn is_quiet(&self) -> bool {
+        self.is_quiet
     }
 
     /// For whom it is.
