@@ -1,8 +1,8 @@
 //! Answers of our own: refusals, challenges, and what needs no transaction.
 
-use crate::boundary::{AuthFailure, Event, Outbox, Output};
-use crate::flow::Flow;
-use crate::identity::{Authentication, Verdict};
+use crate::boundary::{AuthFailure, DropReason, Event, Outbox, Output};
+use crate::flow::{Flow, Transport};
+use crate::identity::{Authentication, Caller, Verdict};
 use crate::limits;
 use crate::node::Node;
 use crate::reject::Reject;
@@ -81,8 +81,21 @@ impl Node {
         out: &mut Outbox,
     ) {
         let bytes = self.write_refusal(&mut out.bytes, request, reject, flow.remote);
+        if self.amplifies(flow, request, &bytes) {
+            return drop_answer(flow, &bytes, out);
+        }
         self.send_back_to(flow, request, (reject.status(), bytes), out);
         out.event(Event::Refused { reject, source: flow.remote });
+    }
+
+    /// Whether this answer would serve somebody who writes another's address on his datagrams: it
+    /// is so much longer than the request that we would do the work of a flood for him (E8).
+    //= RFC 3261 21.5.4
+    // "Servers MAY refuse the connection or drop the request instead of"
+    fn amplifies(&self, flow: Flow, request: &Message<'_>, answer: &Range<usize>) -> bool {
+        let unproved = flow.transport == Transport::Udp
+            && Caller::by_address(&self.snapshot, flow.remote.ip()) == Caller::Stranger;
+        unproved && answer.len() > limits::AMPLIFICATION * request.bytes().len()
     }
 
     pub(crate) fn write_refusal(
@@ -139,6 +152,10 @@ impl Node {
             }
         }
         let bytes = self.write_challenge(now, (flow, gate), request, stale, &mut out.bytes);
+        if self.amplifies(flow, request, &bytes) {
+            drop_answer(flow, &bytes, out);
+            return Ok(());
+        }
         let flow = reply_flow(flow, request);
         out.outputs.push(Output::Send { flow, bytes, on_failure: None });
         out.event(Event::Refused { reject, source });
@@ -161,4 +178,10 @@ impl Node {
         }
         response.finish(None)
     }
+}
+
+/// Takes back an answer that was written.
+fn drop_answer(flow: Flow, answer: &Range<usize>, out: &mut Outbox) {
+    out.bytes.truncate(answer.start);
+    out.event(Event::Dropped { reason: DropReason::TooShort, source: flow.remote });
 }

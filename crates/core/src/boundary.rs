@@ -285,6 +285,8 @@ pub enum DropReason {
     StrayResponse,
     /// An ACK that leads nowhere; it is never answered (RFC 3261 §17.2.1).
     StrayAck,
+    /// A datagram from a stranger, so short that our answer to it would be a weapon.
+    TooShort,
     /// A table is full.
     Overload,
     /// A non-INVITE response came too late to be of use (RFC 4320 §4.2).

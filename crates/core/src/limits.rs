@@ -34,6 +34,9 @@ pub const CREDENTIALS_PER_MESSAGE: usize = 4;
 pub const NONCE_LIFE: Duration = Duration::from_secs(300);
 /// Replay windows one partition keeps; the oldest goes first, its nonce is then stale.
 pub const REPLAY_WINDOWS: usize = 50_000;
+/// How many times longer than the request an answer to an unproved datagram may be: a REGISTER or
+/// an INVITE of a real phone has 300 bytes or more, a challenge has 450.
+pub const AMPLIFICATION: usize = 3;
 /// Retry-After of a 503 for a full table.
 pub const RETRY_AFTER_S: u32 = 5;
 /// Parameters of one set of credentials; RFC 7616 has twelve, and extensions are rare.

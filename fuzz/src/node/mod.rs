@@ -124,6 +124,18 @@ mod tests {
     }
 
     #[test]
+    //= RFC 3261 21.5.4 type=test
+    fn e8_an_answer_is_no_weapon() {
+        let short = "REGISTER sip:example.org SIP/2.0|v:SIP/2.0/UDP h|f:<a:b>|\
+            t:<sip:a@example.org>|i:1|CSeq:1 REGISTER|";
+        let longer = format!("{short}X: {}|", "x".repeat(40));
+        assert_eq!(sent(&format!("M1{short}|")), [""; 0]);
+        assert_eq!(sent(&format!("M1{longer}|")), ["SIP/2.0 401 Unauthorized"]);
+        let connection = format!("M2{short}l:0||");
+        assert_eq!(sent(&connection), ["SIP/2.0 401 Unauthorized"], "who connects is there");
+    }
+
+    #[test]
     fn a_registration_is_kept_and_then_found() {
         let register = "REGISTER sip:example.org SIP/2.0|Via: SIP/2.0/TCP h;branch=z9hG4bK2|\
             From: <sip:alice@example.org>;tag=1|To: <sip:alice@example.org>|Call-ID: r|\

@@ -4,7 +4,7 @@ use super::world::{Sent, is_stranger};
 use ringway_core::flow::{Flow, Transport};
 use ringway_core::limits;
 use ringway_core::node::Census;
-use ringway_wire::{Framing, Index, Method, parse};
+use ringway_wire::{Framing, Index, Method, Name, parse};
 
 /// How many messages one input may cause at most: all branches of one request, a CANCEL for
 /// each, an answer, and one for each timer that may have been due.
@@ -27,6 +27,19 @@ pub(super) fn well_formed(flow: &Flow, bytes: &[u8]) {
     assert_eq!(message.bytes(), bytes, "nothing hangs on behind it");
 }
 
+/// What the caller of an INVITE is told: which caller, and the status.
+pub(super) fn told(bytes: &[u8]) -> Option<(Vec<u8>, u16)> {
+    let mut index = Index::new();
+    let message = parse(bytes, &mut index, Framing::Datagram).ok()?;
+    if message.is_request() || message.method() != Method::Invite {
+        return None;
+    }
+    let via = message.values(Name::Via).next()?;
+    let number = message.cseq().ok()?.number.to_string();
+    let caller = [via, b" ", message.call_id(), b" ", number.as_bytes()].concat();
+    Some((caller, message.status()))
+}
+
 /// Nothing for strangers: a request from a source that has proved nothing leaves no state, and
 /// brings one answer at most, to where it came from and to nobody else.
 pub(super) fn nothing_for_strangers(
@@ -44,9 +57,12 @@ pub(super) fn nothing_for_strangers(
     }
     assert!(total(&after) <= total(&before), "state for a stranger: {before:?} {after:?}");
     assert!(new.len() <= 1, "{} answers to a stranger", new.len());
+    let (asked, answered) = (bytes.len(), new.iter().map(|sent| sent.bytes.len()).sum::<usize>());
     // Who knows the branch of another's request makes us repeat the answer, to that other one.
     let repeats = |sent: &Sent| old.iter().any(|o| o.flow == sent.flow && o.bytes == sent.bytes);
     let astray = |sent: &&Sent| sent.flow.remote.ip() != flow.remote.ip() && !repeats(sent);
+    let weapon = answered > limits::AMPLIFICATION * asked && !new.iter().any(repeats);
+    assert!(!weapon, "{answered} bytes for {asked}");
     let elsewhere = new.iter().find(astray);
     assert!(elsewhere.is_none(), "an answer to somebody else: {elsewhere:?}");
 }

@@ -14,7 +14,7 @@ use ringway_core::node::{Census, Node, Setup, home_of};
 use ringway_core::snapshot::{Peer, Snapshot};
 use ringway_core::time::{Duration, Instant};
 use ringway_wire::{Framing, Index, parse};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub(super) struct World {
     /// Questions to the store and the resolver, and those that were answered already.
     asked: Vec<(u32, AskId, Question)>,
     pub(super) nonce: Vec<u8>,
+    /// Callers that were told to wait, and not what came of it.
+    waiting: BTreeSet<Vec<u8>>,
     commits: u64,
     transcript: u64,
 }
@@ -72,6 +74,7 @@ impl World {
             arrived: Vec::new(),
             asked: Vec::new(),
             nonce: Vec::new(),
+            waiting: BTreeSet::new(),
             commits: 0,
             transcript: 0,
         };
@@ -180,6 +183,11 @@ impl World {
         if let Some(nonce) = phone::nonce_of(bytes) {
             self.nonce = nonce;
         }
+        match oracle::told(bytes) {
+            Some((caller, 100)) => drop(self.waiting.insert(caller)),
+            Some((caller, 200..)) => drop(self.waiting.remove(&caller)),
+            _ => {}
+        }
         // FNV-1a: what matters is that the same is the same.
         let text = format!("{flow:?}");
         for &byte in text.as_bytes().iter().chain(bytes) {
@@ -275,6 +283,8 @@ impl World {
             assert!(wakes < 20_000, "timers without end");
         }
         assert_eq!(self.census(), Census::default(), "something is left for ever");
+        let waiting = self.waiting.first().map(|caller| String::from_utf8_lossy(caller));
+        assert_eq!(waiting, None, "told to wait, and never what came of it");
         let bindings: usize = self.nodes.iter().map(Node::registrations).sum();
         assert_eq!(bindings, 0, "a binding outlives its time");
     }
