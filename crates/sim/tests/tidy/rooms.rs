@@ -15,7 +15,7 @@ const EDGES: &[Room] = &[
     ("wire", &[], Some(&["memchr"])),
     ("core", &["wire"], Some(CORE_NEEDS)),
     ("store", &["core"], None),
-    ("sim", &["wire", "core"], Some(&[])),
+    ("sim", &["wire", "core"], None),
     ("server", &["wire", "core", "store"], None),
 ];
 

@@ -4,9 +4,13 @@
 use crate::Finding;
 use crate::source::{Source, words};
 
-/// Where numbers are given to names.
-const NAMED: [&str; 3] =
-    ["crates/core/src/reject.rs", "crates/core/src/status.rs", "crates/core/src/limits.rs"];
+/// Where numbers are given to names, and where numbers are other things (the calendar).
+const NAMED: [&str; 4] = [
+    "crates/core/src/reject.rs",
+    "crates/core/src/status.rs",
+    "crates/core/src/limits.rs",
+    "crates/core/src/time.rs",
+];
 
 /// The codes of RFC 3261 §21 and its extensions.
 const CODES: &[u16] = &[
