@@ -199,6 +199,13 @@ fn ones_own_phones_attach_as_it_says_and_ctrl_c_ends_it_without_a_trace() {
     let users = serving.read_row("user");
     let passwords = serving.read_row("password");
     let [v4, v6] = serving.read_row("server").map(|text| text.parse::<SocketAddr>().unwrap());
+    for command in [["account", "add"].as_slice(), &["serve"]] {
+        let line = serving.read_to(&format!(" {}", command.join(" ")));
+        assert!(line.contains("ringway "), "{line}");
+        let known =
+            Command::new(env!("CARGO_BIN_EXE_ringway")).args(command).arg("--help").output();
+        assert!(known.unwrap().status.success(), "what it says to type exists: {line}");
+    }
     serving.read_to("What your phones do");
     let trace = Trace::default();
     let attach = |nth: usize, (transport, server): (_, SocketAddr), domain: &str| {
