@@ -285,6 +285,8 @@ pub enum DropReason {
     StrayResponse,
     /// An ACK that leads nowhere; it is never answered (RFC 3261 §17.2.1).
     StrayAck,
+    /// A CANCEL of nothing, from a source that has not proved its address (RFC 3261 §8.2.7).
+    StrayCancel,
     /// A datagram from a stranger, so short that our answer to it would be a weapon.
     TooShort,
     /// A table is full.

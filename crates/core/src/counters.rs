@@ -103,6 +103,7 @@ impl DropReason {
             Self::MalformedResponse => "malformed_response",
             Self::StrayResponse => "stray_response",
             Self::StrayAck => "stray_ack",
+            Self::StrayCancel => "stray_cancel",
             Self::TooShort => "too_short",
             Self::Overload => "overload",
             Self::LateResponse => "late_response",

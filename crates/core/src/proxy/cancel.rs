@@ -1,7 +1,7 @@
 //! CANCEL: RFC 3261 §9, §16.10; and Timer C (§16.8), which ends a branch in the same way.
 
 use crate::arena::Id;
-use crate::boundary::Outbox;
+use crate::boundary::{DropReason, Event, Outbox};
 use crate::flow::Flow;
 use crate::node::Node;
 use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
@@ -22,9 +22,18 @@ impl Node {
     ) -> Result<(), Reject> {
         let key = ServerKey::of(&self.setup.keys, cancel, &Method::Invite);
         let server = key.and_then(|key| self.servers.by_key(&key));
-        //= RFC 3261 9.2
-        // "it SHOULD respond to the CANCEL with a 481"
-        let server = server.ok_or(Reject::NoSuchTransaction)?;
+        let Some(server) = server else {
+            if flow.transport.is_reliable() {
+                //= RFC 3261 9.2
+                // "it SHOULD respond to the CANCEL with a 481"
+                return Err(Reject::NoSuchTransaction);
+            }
+            //= RFC 3261 8.2.7
+            // "o  A stateless UAS MUST ignore CANCEL requests."
+            let (reason, source) = (DropReason::StrayCancel, flow.remote);
+            out.event(Event::Dropped { reason, source });
+            return Ok(());
+        };
         self.send_stateless(flow, cancel, status::OK, out);
         if let Some(context) = self.servers.context(server)
             && self.contexts.find(context).is_some_and(|context| !context.answered)
