@@ -373,14 +373,14 @@ impl Engine {
     pub(crate) fn flush(&self, work: &mut Work) {
         while !work.sends.is_empty() {
             let mut sends = std::mem::take(&mut work.sends);
-            let datagrams = sends.iter().filter(|send| send.flow.transport == Transport::Udp);
-            let (sent, unsent) = self.sockets.send(work.worker, datagrams, &work.outbox.bytes);
-            count_many(&self.metrics.datagrams_sent, sent);
-            count_many(&self.metrics.datagrams_unsent, unsent);
-            for send in &sends {
-                if send.flow.transport == Transport::Udp {
-                    continue;
+            for run in sends.chunk_by(|a, b| a.flow.socket == b.flow.socket) {
+                if run.iter().all(|send| send.flow.transport == Transport::Udp) {
+                    let sent = self.sockets.send(work.worker, run, &work.outbox.bytes);
+                    count_many(&self.metrics.datagrams_sent, sent);
+                    count_many(&self.metrics.datagrams_unsent, run.len() - sent);
                 }
+            }
+            for send in sends.iter().filter(|send| send.flow.transport != Transport::Udp) {
                 let bytes = &work.outbox.bytes[send.bytes.clone()];
                 let parcel = Parcel::new(bytes, (send.partition, send.on_failure));
                 if !self.connections.send(&send.flow, parcel)

@@ -7,6 +7,7 @@ use crate::limits;
 use crate::metrics::count;
 use ringway_core::flow::{ConnectionId, Flow, SocketId, Transport};
 use ringway_wire::{Frame, FrameError, Framer, Framing, Index, parse};
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,6 +40,11 @@ impl Default for StreamLimits {
             partial: limits::PARTIAL,
         }
     }
+}
+
+thread_local! {
+    /// The connections that a thread serves have none of their own: most are idle.
+    static WORK: RefCell<Work> = RefCell::default();
 }
 
 /// Binds a listener. Port 0 takes a free one.
@@ -189,7 +195,11 @@ async fn read(
             Err(_) => return count(&engine.metrics.connections_timed_out),
         };
         framer.push(&buffer[..length]);
-        let Ok(some_whole) = run(engine, flow, &mut framer, &mut index, pongs) else { return };
+        let some_whole = WORK.with_borrow_mut(|work| {
+            let (framer, index) = (&mut framer, &mut index);
+            run(engine, flow, (framer, index, &mut *work), pongs)
+        });
+        let Ok(some_whole) = some_whole else { return };
         partial_since = match (framer.is_partial(), partial_since) {
             // A message that ended makes room for the next, which has its own time.
             (true, Some(since)) if !some_whole => Some(since),
@@ -203,11 +213,9 @@ async fn read(
 fn run(
     engine: &Engine,
     flow: Flow,
-    framer: &mut Framer,
-    index: &mut Index,
+    (framer, index, work): (&mut Framer, &mut Index, &mut Work),
     pongs: &mpsc::Sender<()>,
 ) -> Result<bool, FrameError> {
-    let mut work = Work::default();
     let snapshot = engine.snapshot();
     let mut whole = false;
     let broken = loop {
@@ -216,7 +224,7 @@ fn run(
             Some(Ok(Frame::Message(bytes))) => {
                 whole = true;
                 match parse(bytes, index, Framing::Stream) {
-                    Ok(message) => engine.receive(&snapshot, flow, message, &mut work),
+                    Ok(message) => engine.receive(&snapshot, flow, message, work),
                     // What is no SIP at all has lost its way, and so has what follows.
                     Err(_) => {
                         count(&engine.metrics.not_sip);
@@ -237,9 +245,9 @@ fn run(
         let rest = framer.rest();
         let rest = &rest[..rest.len().min(ringway_wire::limits::MESSAGE)];
         if let Ok(message) = parse(rest, index, Framing::Stream) {
-            engine.receive(&snapshot, flow, message, &mut work);
+            engine.receive(&snapshot, flow, message, work);
         }
     }
-    engine.flush(&mut work);
+    engine.flush(work);
     broken.map_or(Ok(whole), Err)
 }

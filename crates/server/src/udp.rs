@@ -12,6 +12,8 @@ use nix::sys::socket::{
 use ringway_core::flow::{ConnectionId, Flow, SocketId, Transport};
 use ringway_wire::{Framing, Index, parse};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::array;
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
@@ -38,66 +40,65 @@ impl Sockets {
         places.into_iter().map(|(id, at)| (id, &self.by_listener[at][worker])).collect()
     }
 
-    /// Sends datagrams, as many with one call as go through one socket in a row. Tells how many
-    /// the kernel took and how many not: a datagram may be lost.
-    pub(crate) fn send<'s>(
-        &self,
-        worker: usize,
-        sends: impl Iterator<Item = &'s Send>,
-        bytes: &[u8],
-    ) -> (usize, usize) {
-        let (mut sent, mut unsent) = (0, 0);
-        let mut batch: Vec<&Send> = Vec::with_capacity(limits::BATCH);
-        let mut finish = |batch: &mut Vec<&'s Send>| {
-            let done = self.send_batch(worker, batch, bytes);
-            sent += done;
-            unsent += batch.len() - done;
-            batch.clear();
-        };
-        for send in sends {
-            let other = batch.first().is_some_and(|first| first.flow.socket != send.flow.socket);
-            if other || batch.len() == limits::BATCH {
-                finish(&mut batch);
-            }
-            batch.push(send);
-        }
-        if !batch.is_empty() {
-            finish(&mut batch);
-        }
-        (sent, unsent)
-    }
-
-    fn send_batch(&self, worker: usize, batch: &[&Send], bytes: &[u8]) -> usize {
-        let Some(first) = batch.first() else { return 0 };
+    /// Sends datagrams that all go through one socket, as many as possible with one call. Tells
+    /// how many the kernel took: a datagram may be lost.
+    pub(crate) fn send(&self, worker: usize, run: &[Send], bytes: &[u8]) -> usize {
+        let Some(first) = run.first() else { return 0 };
         let listener = self.by_listener.get(usize::from(first.flow.socket.0));
         let Some(socket) = listener.and_then(|all| all.get(worker).or(all.first())) else {
             return 0;
         };
-        if let [one] = batch {
+        if let [one] = run {
             let send = || socket.send_to(&bytes[one.bytes.clone()], one.flow.remote);
             // A full buffer may have room a moment later; an ICMP error was for an earlier one.
             return usize::from(send().or_else(|_| send()).is_ok());
         }
-        let slices: Vec<[IoSlice<'_>; 1]> =
-            batch.iter().map(|send| [IoSlice::new(&bytes[send.bytes.clone()])]).collect();
-        let addresses: Vec<_> =
-            batch.iter().map(|send| Some(SockaddrStorage::from(send.flow.remote))).collect();
+        ROOM.with_borrow_mut(|room| {
+            run.chunks(limits::BATCH).map(|batch| room.send(socket, batch, bytes)).sum()
+        })
+    }
+}
+
+thread_local! {
+    /// Used again for every batch. The headers point into themselves, as the kernel wants it, and
+    /// stay on their thread.
+    static ROOM: RefCell<Room> = RefCell::new(Room {
+        headers: MultiHeaders::preallocate(limits::BATCH, None),
+        addresses: Vec::with_capacity(limits::BATCH),
+    });
+}
+
+/// What is handed to the kernel with a batch to send.
+struct Room {
+    headers: MultiHeaders<SockaddrStorage>,
+    addresses: Vec<Option<SockaddrStorage>>,
+}
+
+impl Room {
+    /// Sends at most [`limits::BATCH`] datagrams.
+    fn send(&mut self, socket: &UdpSocket, batch: &[Send], bytes: &[u8]) -> usize {
+        let text = |at: usize| batch.get(at).map_or(&[][..], |send| &bytes[send.bytes.clone()]);
+        let slices: [_; limits::BATCH] = array::from_fn(|at| [IoSlice::new(text(at))]);
+        self.addresses.clear();
+        self.addresses.extend(batch.iter().map(|send| Some(send.flow.remote.into())));
         let none: [ControlMessage<'_>; 0] = [];
-        let (mut done, mut retried) = (0, false);
-        while done < batch.len() {
-            let mut headers = MultiHeaders::preallocate(batch.len() - done, None);
-            let flags = MsgFlags::MSG_DONTWAIT;
-            let (slices, addresses) = (&slices[done..], &addresses[done..]);
-            match sendmmsg(socket.as_raw_fd(), &mut headers, slices, addresses, none, flags) {
-                Ok(results) => done += results.count().max(1),
+        let (mut at, mut sent, mut retried) = (0, 0, false);
+        while at < batch.len() {
+            let (slices, addresses) = (&slices[at..batch.len()], &self.addresses[at..]);
+            let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+            match sendmmsg(fd, &mut self.headers, slices, addresses, none, flags) {
+                Ok(results) => {
+                    let more = results.count().max(1);
+                    (at, sent, retried) = (at + more, sent + more, false);
+                }
                 Err(Errno::EINTR) => {}
                 Err(_) if !retried => retried = true,
                 // The first one cannot be sent (no route, buffer full): it is lost, the others
                 // need not be.
-                Err(_) => return done + self.send_batch(worker, &batch[done + 1..], bytes),
+                Err(_) => (at, retried) = (at + 1, false),
             }
         }
-        done
+        sent
     }
 }
 
@@ -161,8 +162,9 @@ impl Buffers {
     /// Receives what is there, at most one batch.
     fn receive(&mut self, at: usize, socket: &UdpSocket) -> usize {
         self.lengths.clear();
-        let mut slices: Vec<[IoSliceMut<'_>; 1]> =
-            self.datagrams.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let mut buffers = self.datagrams.iter_mut();
+        let mut buffer = || buffers.next().map_or(&mut [][..], |buffer| buffer);
+        let mut slices: [_; limits::BATCH] = array::from_fn(|_| [IoSliceMut::new(buffer())]);
         let flags = MsgFlags::MSG_DONTWAIT;
         let received =
             recvmmsg(socket.as_raw_fd(), &mut self.headers[at], slices.iter_mut(), flags, None);
@@ -184,11 +186,9 @@ pub fn work(engine: &Arc<Engine>, (worker, workers): (usize, usize), stop: &Atom
     let mut work = Work::of_worker(worker);
     let mut index = Index::new();
     let timeout = PollTimeout::try_from(limits::TICK).unwrap_or(PollTimeout::ZERO);
+    let mut polled: Vec<PollFd<'_>> =
+        sockets.iter().map(|(_, socket)| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
     while !stop.load(Ordering::Relaxed) {
-        let mut polled: Vec<PollFd<'_>> = sockets
-            .iter()
-            .map(|(_, socket)| PollFd::new(socket.as_fd(), PollFlags::POLLIN))
-            .collect();
         // Interrupted or not, what is readable is read below.
         let _ = poll(&mut polled, timeout);
         let snapshot = engine.snapshot();

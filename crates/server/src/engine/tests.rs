@@ -1,10 +1,11 @@
-//! What a panic costs.
+//! What a panic costs, and what a datagram that cannot be sent.
 
 use super::*;
 use crate::listen::Endpoint;
 use crate::server::{Data, Running, Startup, start};
 use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
+use ringway_core::flow::{ConnectionId, SocketId};
 use ringway_core::snapshot::{Peer, Settings};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
@@ -106,4 +107,35 @@ fn a18_a_partition_made_anew_keeps_its_bindings() {
     assert_eq!(engine.numbers().counters.requests.get("REGISTER"), Some(&1));
     assert_eq!(engine.locate(&bob), before);
     running.shutdown(LONG);
+}
+
+#[test]
+fn a_datagram_that_cannot_be_sent_costs_only_itself() {
+    let free = "127.0.0.1:0".parse().expect("an address");
+    let receiver = UdpSocket::bind(free).expect("a free port");
+    receiver.set_read_timeout(Some(LONG)).expect("a socket");
+    let near = receiver.local_addr().expect("an address");
+    // Nothing can be sent to port 0.
+    let remote = |at| if at == 70 { free } else { near };
+    let send = |at: u8| Send {
+        flow: Flow {
+            socket: SocketId(0),
+            transport: Transport::Udp,
+            connection: ConnectionId::NONE,
+            remote: remote(at),
+        },
+        bytes: usize::from(at)..usize::from(at) + 1,
+        partition: 0,
+        on_failure: None,
+    };
+    let sends: Vec<Send> = (0..150).map(send).collect();
+    let bytes: Vec<u8> = (0..150).collect();
+    let sockets = Sockets::new(vec![crate::udp::bind(free, 1).expect("a free port")]);
+    assert_eq!(sockets.send(0, &sends, &bytes), 149);
+    for at in (0..150).filter(|&at| at != 70) {
+        let mut byte = [0];
+        receiver.recv(&mut byte).expect("a datagram");
+        assert_eq!(byte, [at], "the others, in order");
+    }
+    assert_eq!(sockets.send(0, &sends[70..71], &bytes), 0);
 }
