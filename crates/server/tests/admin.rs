@@ -217,7 +217,11 @@ fn changes_of_accounts_take_effect_at_once() {
             assert!(!found, "a password is in {file}");
         }
     }
-    assert!(!std::fs::read(home.path("log")).unwrap().is_empty());
+    let log = std::fs::read_to_string(home.path("log")).unwrap();
+    for event in ["account_added", "password_changed", "account_removed"] {
+        let told = log.lines().any(|line| line.contains(event) && line.contains("alice@example"));
+        assert!(told, "{event} in\n{log}");
+    }
 }
 
 #[test]

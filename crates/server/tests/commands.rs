@@ -4,7 +4,7 @@
 mod world;
 
 use ringway_core::flow::Transport;
-use ringway_server::commands::{Format, Screen, calls, registrations, route, status};
+use ringway_server::commands::{Format, Screen, account, calls, registrations, route, status};
 use ringway_server::control::client::Place;
 use ringway_server::control::{Failure, Far, Kind};
 use ringway_server::server::{Data, Startup};
@@ -50,18 +50,44 @@ fn json(place: &Place, command: Command<'_>) -> Value {
     let mut out = Vec::new();
     let mut far = place.reach().unwrap();
     command(&mut *far, &mut Screen::new(&mut out, Format::Json)).unwrap();
-    serde_json::from_slice(&out).unwrap()
+    let value = serde_json::from_slice(&out).unwrap();
+    assert_documented(&value);
+    value
 }
 
 fn add(place: &Place, accounts: &[&str]) {
-    use ringway_server::commands::account::{Wanted, add};
-    for account in accounts {
-        text(place, &|far, screen| add(far, (account, ""), Wanted::Made, screen));
+    for name in accounts {
+        text(place, &|far, screen| account::add(far, (name, ""), account::Wanted::Made, screen));
     }
 }
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+/// That docs/cli.md names every key of an answer.
+fn assert_documented(value: &Value) {
+    static DOCUMENTED: &str = include_str!("../../../docs/cli.md");
+    match value {
+        Value::Array(items) => items.iter().for_each(assert_documented),
+        Value::Object(members) => {
+            for (key, value) in members {
+                assert!(
+                    DOCUMENTED.contains(&format!("`{key}`")),
+                    "docs/cli.md does not name {key}"
+                );
+                // What is counted is named by what was counted.
+                if key != "counters" {
+                    assert_documented(value);
+                } else {
+                    value.as_object().unwrap().keys().for_each(|key| {
+                        assert!(DOCUMENTED.contains(&format!("`{key}`")), "counters: {key}");
+                    });
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// A REGISTER of bob with everything that could spoil a table.
@@ -196,6 +222,9 @@ fn registrations_and_status_for_people_and_programs() {
         json(&place, &move |far, screen| registrations::list(far, Some(name), screen))
     };
     assert_eq!(of("bob@example.org"), rows);
+    let shown = json(&place, &|far, screen| account::show(far, "bob@example.org", screen));
+    assert_eq!(keys(&shown), ["account", "algorithms", "enabled", "name", "registrations"]);
+    assert_eq!(shown["registrations"], rows);
     assert_eq!(of("carol@example.org"), json!([]));
     let mut far = place.reach().unwrap();
     let mut nothing = Vec::new();

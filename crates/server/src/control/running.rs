@@ -130,7 +130,7 @@ impl Running {
             self.engine.command_owner(&aor.clone(), Command::Forget(aor), &mut work);
         }
         self.engine.flush(&mut work);
-        info!(event = "accounts_changed", accounts = self.engine.snapshot().accounts.len());
+        log(writes, self.engine.snapshot().accounts.len());
     }
 
     fn list_accounts(&self, each: Each<'_>) -> Result<(), Failure> {
@@ -226,6 +226,25 @@ impl Running {
         let snapshot = self.engine.snapshot();
         let here = (self.engine.setup(), &*snapshot);
         RouteView::from(&explain(here, (from, to), |aor| self.engine.locate(aor)))
+    }
+}
+
+/// Names whose account changed, but for imports. The names are escaped.
+fn log(writes: &[Write], accounts: usize) {
+    // Each that is added is also dropped, in case it was there before.
+    if let [.., write] = writes
+        && writes.len() <= 2
+    {
+        match write {
+            Write::PutAccount(account) if writes.len() == 2 => {
+                info!(event = "account_added", account = %account.aor, accounts);
+            }
+            Write::PutAccount(account) => info!(event = "password_changed", account = %account.aor),
+            Write::DropAccount(aor) => info!(event = "account_removed", account = %aor, accounts),
+            Write::PutBinding(..) | Write::DropBinding(..) => {}
+        }
+    } else {
+        info!(event = "accounts_added", added = writes.len() / 2, accounts);
     }
 }
 
