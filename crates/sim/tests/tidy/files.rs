@@ -95,6 +95,22 @@ pub(crate) fn links(source: &Source) -> Vec<Finding> {
     found
 }
 
+/// A newcomer is shown two commands, and they are these.
+pub(crate) fn readme(tree: &Tree) -> Vec<Finding> {
+    let Some(readme) = tree.find("README.md") else { return Vec::new() };
+    let start = readme.text.split("\n## ").find(|part| part.starts_with("Two commands"));
+    let block = start.and_then(|start| start.split("```").nth(1)).unwrap_or_default();
+    let commands: Vec<&str> = block
+        .lines()
+        .filter(|line| !line.trim().is_empty() && *line != "sh")
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .collect();
+    if commands == ["cargo run --release -- demo", "./test"] {
+        return Vec::new();
+    }
+    vec![Finding::new(readme, 0, format!("not the two commands: {commands:?}"))]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +144,11 @@ mod tests {
     fn documents_that_mislead_are_found() {
         let good = ["[a](crates)", "[a](https://example.org)", "[a](#b)", "no link"];
         tried(links, "x.md", &["see [a](nowhere.md)", "[a](crates) [b](b/c)"], &good);
+        let tree = |text: &str| Tree::of(&[("README.md", text)]);
+        let good =
+            "# A\n\n## Two commands\n\n```sh\ncargo run --release -- demo   # x\n./test\n```\n";
+        assert_eq!(readme(&tree(good)), []);
+        assert_eq!(readme(&tree(&good.replace("./test", "make"))).len(), 1);
+        assert_eq!(readme(&tree("# A\n")).len(), 1);
     }
 }

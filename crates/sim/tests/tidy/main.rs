@@ -55,6 +55,7 @@ const TREE_RULES: &[(&str, TreeRule)] = &[
     ("lints", rooms::lints),
     ("unused files", files::unused),
     ("scenarios", files::scenarios),
+    ("README", files::readme),
 ];
 
 #[test]
