@@ -113,6 +113,9 @@ impl Node {
                     response.header("Unsupported", value);
                 }
             }
+            Reject::PathNotSupported => {
+                response.header("Unsupported", b"path");
+            }
             Reject::MethodNotAllowed => {
                 response.header("Allow", b"OPTIONS, REGISTER");
             }

@@ -63,6 +63,18 @@ pub(crate) fn loop_hash(keys: &Keys, request: &Message<'_>) -> u64 {
     hash
 }
 
+/// D6: a Path that we cannot follow is refused, never forgotten.
+pub(crate) fn no_path(register: &Message<'_>) -> Result<(), Reject> {
+    if register.values(Name::Path).next().is_none() {
+        return Ok(());
+    }
+    //= RFC 3327 5.3
+    // "policy is for the registrar to reject the request with a 420"
+    let mut supported = register.values(Name::Supported);
+    let knows = supported.any(|option| option.eq_ignore_ascii_case(b"path"));
+    Err(if knows { Reject::PathNotServed } else { Reject::PathNotSupported })
+}
+
 /// §16.3 step 5, §8.2.2.3: extensions that we would have to understand. We understand none
 /// that a proxy must; what end points require of each other is not our affair.
 pub(crate) fn extensions(request: &Message<'_>, header: Name) -> Result<(), Reject> {

@@ -82,13 +82,17 @@ pub(crate) enum Timer {
 }
 
 /// The hash of the partition that owns a message, to be taken modulo their number: that of the
-/// address-of-record for a REGISTER in one of our domains, that of the Call-ID for all else.
+/// address-of-record for a REGISTER that we answer, that of the Call-ID for all else.
 pub fn home_of(setup: &Setup, snapshot: &Snapshot, message: &Message<'_>) -> u64 {
-    if message.is_request() && message.method() == Method::Register {
-        let to = message.to().ok().and_then(|to| to.uri().ok());
-        if let Some(aor) = to.and_then(|uri| Ours { setup, snapshot }.address_of_record(&uri)) {
-            return setup.keys.partition_of(&aor);
-        }
+    let ours = Ours { setup, snapshot };
+    if message.is_request()
+        && message.method() == Method::Register
+        && let Some(aor) = message.to().ok().and_then(|to| ours.address_of_record(&to.uri().ok()?))
+        // One that goes on to another registrar has responses, and they know the Call-ID only.
+        && OwnRoute::read(ours, message)
+            .is_ok_and(|route| Role::of(ours, message, &route) == Role::Registrar)
+    {
+        return setup.keys.partition_of(&aor);
     }
     setup.keys.hash64(b"call-id", &[message.call_id()])
 }
@@ -191,6 +195,7 @@ impl Node {
         match role {
             Role::Registrar => {
                 check::extensions(request, Name::Require)?;
+                check::no_path(request)?;
                 self.register(now, flow, request, out)
             }
             Role::Options => {

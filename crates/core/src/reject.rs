@@ -19,6 +19,10 @@ pub enum Reject {
     BadExtension,
     /// Proxy-Require names what we do not know (RFC 3261 §16.3 step 5).
     BadProxyExtension,
+    /// A Path in a REGISTER of a user agent that knows no Path (RFC 3327 §5.3).
+    PathNotSupported,
+    /// A Path in a REGISTER of one that does: we do not keep it (D6 of the threat list).
+    PathNotServed,
     /// Max-Breadth does not allow the fork (RFC 5393 §5.3.3).
     MaxBreadthExceeded,
     /// The method is known, its CSeq says another (RFC 3261 §8.1.1.5).
@@ -77,12 +81,13 @@ impl Reject {
             | Self::NotOurDomain
             | Self::NotYourIdentity
             | Self::ForgedRoute
+            | Self::PathNotServed
             | Self::TooManyContacts => 403,
             Self::NoSuchUser => 404,
             Self::MethodNotAllowed => 405,
             Self::ProxyAuthenticationRequired => 407,
             Self::UnsupportedScheme => 416,
-            Self::BadExtension | Self::BadProxyExtension => 420,
+            Self::BadExtension | Self::BadProxyExtension | Self::PathNotSupported => 420,
             Self::IntervalTooBrief => 423,
             Self::FlowFailed => 430,
             Self::MaxBreadthExceeded => 440,
@@ -108,6 +113,8 @@ impl Reject {
             Self::LoopDetected => "loop_detected",
             Self::BadExtension => "bad_extension",
             Self::BadProxyExtension => "bad_proxy_extension",
+            Self::PathNotSupported => "path_not_supported",
+            Self::PathNotServed => "path_not_served",
             Self::MaxBreadthExceeded => "max_breadth_exceeded",
             Self::MethodMismatch => "method_mismatch",
             Self::UnknownMethodMismatch => "unknown_method_mismatch",

@@ -530,3 +530,86 @@ fn a_registration_is_acknowledged_when_it_is_kept_and_not_before() {
     let passed = world.pass(5_000);
     assert_eq!((passed[0].0, passed[0].1.status()), (5_000, 500));
 }
+
+// D6: a Path would have to be followed; what cannot be is said.
+#[test]
+//= RFC 3327 5.3 type=test
+fn d6_a_path_is_refused_and_not_forgotten() {
+    for from in [STRANGER, EDGE] {
+        for (more, status) in [
+            ("Path: <sip:edge.example;lr>|", 420),
+            ("Path: <sip:edge.example;lr>|Supported: outbound|", 420),
+            ("Path: <sip:edge.example;lr>|k: outbound, path|", 403),
+        ] {
+            let text = request("REGISTER", "sip:example.org", more)
+                .replace("To: <sip:example.org>", "To: <sip:alice@example.org>");
+            let mut world = world();
+            let sent = world.receive(from, &text);
+            assert_eq!(statuses(&sent), [status], "{more}");
+            let unsupported = if status == 420 { vec!["path"] } else { vec![] };
+            assert_eq!(sent[0].all("Unsupported"), unsupported);
+            assert_eq!(world.node.registrations(), 0);
+        }
+    }
+}
+
+// A request and its answer meet in one partition.
+#[test]
+fn a_registration_elsewhere_lives_where_its_answers_come_to() {
+    let world = world();
+    let home = |text: &str| {
+        let bytes = text.replace('|', "\r\n").into_bytes();
+        let mut index = ringway_wire::Index::new();
+        let framing = ringway_wire::Framing::Datagram;
+        let message = ringway_wire::parse(&bytes, &mut index, framing).expect("a message");
+        ringway_core::node::home_of(&world.setup, &world.snapshot, &message)
+    };
+    let register = |uri: &str, more: &str| {
+        request("REGISTER", uri, more)
+            .replace(&format!("To: <{uri}>"), "To: <sip:alice@example.org>")
+    };
+    let response = "SIP/2.0 200 OK|Via: SIP/2.0/UDP h|From: <sip:a@b>;tag=1|\
+                    To: <sip:alice@example.org>;tag=2|Call-ID: call|CSeq: 1 REGISTER||";
+    let here = home(&register("sip:example.org", ""));
+    assert_ne!(here, home(response));
+    assert_eq!(here, home(&register("sip:192.0.2.1:5060", "Route: <sip:example.org;lr>|")));
+    assert_eq!(home(&register("sip:far.example", "")), home(response));
+    let routed = register("sip:example.org", "Route: <sip:far.example;lr>|");
+    assert_eq!(home(&routed), home(response));
+    let other_call = register("sip:example.org", "").replace("Call-ID: call", "Call-ID: c2");
+    assert_eq!(here, home(&other_call), "bindings of one user are together");
+}
+
+// LD: over the limit there is a clear answer, and room again afterwards.
+#[test]
+fn a_full_table_is_a_503_and_empties_again() {
+    let mut world = world();
+    world.register("192.0.2.21:5060", "bob", "<sip:bob@192.0.2.21>");
+    let message =
+        |n: usize| request("MESSAGE", "sip:bob@example.org", "").replace("call", &format!("{n:x}"));
+    // By hand, for it is done often: a number in the place of the branch, the tag and the call.
+    let mut index = ringway_wire::Index::new();
+    let mut out = ringway_core::boundary::Outbox::default();
+    let template = message(0xffff_ffff).replace('|', "\r\n");
+    for n in 0..ringway_core::limits::TRANSACTIONS {
+        let bytes = template.replace("ffffffff", &format!("{n:08x}"));
+        let framing = ringway_wire::Framing::Datagram;
+        let message = ringway_wire::parse(bytes.as_bytes(), &mut index, framing).expect("one");
+        out.clear();
+        let flow = world::flow(EDGE);
+        world.node.handle(
+            world.now,
+            ringway_core::boundary::Input::Message { flow, message },
+            &mut out,
+        );
+        assert_eq!(out.outputs.len(), 1, "it goes on");
+    }
+    let sent = world.receive(EDGE, &message(ringway_core::limits::TRANSACTIONS));
+    assert_eq!((statuses(&sent), sent[0].all("Retry-After").len()), (vec![503], 1));
+    world.node.handle(
+        world.now + ringway_core::time::Duration::from_secs(70),
+        ringway_core::boundary::Input::TimeIsUp,
+        &mut Default::default(),
+    );
+    assert_eq!(world.census(), Census::default());
+}
