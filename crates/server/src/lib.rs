@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod config;
 pub mod log;
+pub mod signals;
 pub mod server;
 pub mod listen;
 pub mod udp;

@@ -45,6 +45,9 @@ pub const DRAIN: Duration = Duration::from_secs(5);
 pub const DRAIN_RETRY_S: u32 = 5;
 /// What is written already may still leave a connection that ends.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Signals that come within this time are one: `timeout` sends its own to the process and to its
+/// group. A person is slower.
+pub const SIGNALS_TOGETHER: Duration = Duration::from_millis(50);
 /// The exit code of a process that was told twice to stop.
 pub const EXIT_INTERRUPTED: i32 = 130;
 /// Clients of the control socket at once; an administrator and a few scripts.

@@ -173,6 +173,12 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
         return Err(error.into());
     }
     running.begin_control(administration)?;
+    for Listener { transport, local: address, advertised } in running.listeners() {
+        match advertised {
+            Some(advertised) => info!(event = "listening", %transport, %address, %advertised),
+            None => info!(event = "listening", %transport, %address),
+        }
+    }
     info!(event = "ready", restored, workers, listeners = running.listeners().len());
     Ok(running)
 }
@@ -311,27 +317,5 @@ impl Running {
         }
         self.runtime.shutdown_timeout(limits::LAST_WORDS);
         info!(event = "stopped");
-    }
-
-    /// Runs until SIGTERM or SIGINT, then stops gracefully; a second signal ends the process at
-    /// once.
-    ///
-    /// # Errors
-    /// If the signals cannot be waited for.
-    pub fn until_signalled(self) -> io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut terminate, mut interrupt) = {
-            let _inside = self.runtime.enter();
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
-        };
-        self.runtime.block_on(async {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        });
-        self.runtime.spawn(async move {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            std::process::exit(limits::EXIT_INTERRUPTED);
-        });
-        self.shutdown(limits::DRAIN);
-        Ok(())
     }
 }

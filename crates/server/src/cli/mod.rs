@@ -11,12 +11,14 @@ mod check;
 mod admin;
 
 use crate::config::{self, Config};
+use crate::log;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use exit::{Exit, Trouble};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use tracing::level_filters::LevelFilter;
 
 /// A SIP server: registrar, location service and proxy in one program.
 ///
@@ -147,6 +149,16 @@ impl Global {
             config.data.clone_from(data);
         }
         Ok(config)
+    }
+
+    /// What is logged, where the configuration says `configured`.
+    pub(crate) fn level(&self, configured: LevelFilter) -> Result<LevelFilter, Trouble> {
+        if self.quiet {
+            return Ok(LevelFilter::ERROR);
+        }
+        let said = std::env::var("RINGWAY_LOG").ok();
+        log::level(said.as_deref(), configured, self.verbose)
+            .map_err(|message| Trouble::new(Exit::Usage, format!("ringway: {message}")))
     }
 
     /// Whether coloured text is welcome on standard error.

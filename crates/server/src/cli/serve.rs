@@ -3,28 +3,36 @@
 use super::Global;
 use super::exit::{Exit, Trouble};
 use crate::config::Config;
+use crate::control::socket::CannotControl;
 use crate::listen::CannotListen;
-use crate::log;
 use crate::server::{CannotStart, start};
+use crate::signals::Signals;
+use crate::{limits, log};
 use ringway_store::StoreError;
 use std::io;
 use tracing::{info, warn};
 
 pub(crate) fn run(global: &Global, config: &Config) -> Result<(), Trouble> {
-    let level = std::env::var("RINGWAY_LOG").ok();
-    let level = log::level(level.as_deref(), config.log.level, global.verbose)
-        .map_err(|message| Trouble::new(Exit::Usage, message))?;
-    log::begin(level, config.log.form, global.colours());
+    log::begin(global.level(config.log.level)?, config.log.form, global.colours());
+    // Whoever is told that we are ready may tell us to stop.
+    let signals = Signals::listen().map_err(|error| {
+        Trouble::new(Exit::Failed, format!("ringway: cannot wait for signals: {error}"))
+    })?;
+    let file = config.file.as_ref().map(|file| file.display().to_string());
+    info!(
+        event = "starting",
+        version = env!("CARGO_PKG_VERSION"),
+        config = file.as_deref().unwrap_or("none"),
+        data = %config.data.display(),
+        control = %config.control().display(),
+    );
     let running = start(&config.startup()).map_err(|error| cannot_start(config, &error))?;
-    for listener in running.listeners() {
-        info!(event = "listening", transport = %listener.transport, address = %listener.local);
-    }
     if running.engine().snapshot().accounts.is_empty() {
         warn!(event = "no_accounts", hint = "ringway account add USER@DOMAIN makes one");
     }
-    running
-        .until_signalled()
-        .map_err(|error| Trouble::new(Exit::Failed, format!("cannot wait for signals: {error}")))
+    signals.wait();
+    running.shutdown(limits::DRAIN);
+    Ok(())
 }
 
 /// What a person is told, and the exit code that says it to a program.
@@ -35,17 +43,29 @@ fn cannot_start(config: &Config, error: &CannotStart) -> Trouble {
             io::ErrorKind::PermissionDenied => Exit::Denied,
             _ => Exit::Failed,
         },
-        CannotStart::Store(StoreError::NotWritable { .. }) => Exit::Denied,
-        CannotStart::Store(StoreError::InUse { .. }) => Exit::Conflict,
-        CannotStart::Control(_) => Exit::Conflict,
-        CannotStart::Store(_) | CannotStart::System(_) => Exit::Failed,
+        CannotStart::Store(error) => match error {
+            StoreError::NotWritable { .. } => Exit::Denied,
+            StoreError::InUse { .. } => Exit::Conflict,
+            StoreError::DiskFull { .. } | StoreError::Busy { .. } => Exit::Temporary,
+            _ => Exit::Failed,
+        },
+        CannotStart::Control(CannotControl::InUse(_) | CannotControl::NoSocket(_)) => {
+            Exit::Conflict
+        }
+        CannotStart::Control(CannotControl::Io(_, cause))
+            if cause.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Exit::Denied
+        }
+        CannotStart::Control(_) | CannotStart::System(_) => Exit::Failed,
     };
     let hint = match error {
-        CannotStart::Listen(CannotListen { cause, .. })
-            if cause.kind() == io::ErrorKind::AddrInUse =>
-        {
-            "; stop it, or set `listen` under [server] to another port"
-        }
+        CannotStart::Listen(CannotListen { cause, .. }) => match cause.kind() {
+            io::ErrorKind::AddrInUse => "; stop it, or set `listen` under [server] to another port",
+            io::ErrorKind::AddrNotAvailable => "; set `listen` under [server] to one that is",
+            io::ErrorKind::PermissionDenied => "; `listen` under [server] sets another one",
+            _ => "",
+        },
         CannotStart::Store(StoreError::NotWritable { .. }) if config.file.is_none() => {
             "; --data DIR names another one"
         }
