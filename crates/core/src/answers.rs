@@ -127,6 +127,14 @@ impl Node {
                 let after = self.draining().unwrap_or(limits::RETRY_AFTER_S);
                 response.header("Retry-After", alloc::format!("{after}").as_bytes());
             }
+            //= RFC 5630 5.3
+            // "this case, the proxy SHOULD include a Warning header with warn-code"
+            Reject::SipsNotAllowed => {
+                response.header("Warning", b"380 ringway \"SIPS Not Allowed\"");
+            }
+            Reject::SipsRequired => {
+                response.header("Warning", b"381 ringway \"SIPS Required\"");
+            }
             Reject::Malformed(what) => {
                 let value = alloc::format!("399 ringway \"{what}\"");
                 response.header("Warning", value.as_bytes());

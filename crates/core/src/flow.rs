@@ -24,6 +24,11 @@ impl Transport {
         !matches!(self, Self::Udp)
     }
 
+    /// Whether nobody on the way can read what it carries (RFC 3261 §26.2.2).
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
     /// The name in a Via header (RFC 3261 §20.42).
     pub const fn via_name(self) -> &'static str {
         match self {

@@ -45,6 +45,10 @@ pub enum Reject {
     NoSuchUser,
     /// Known, but not reachable now.
     TemporarilyUnavailable,
+    /// A SIPS URI, and no contact that may be tried for it (RFC 5630 §5.3).
+    SipsNotAllowed,
+    /// A SIP URI, and contacts that can only be reached securely (RFC 5630 §5.3).
+    SipsRequired,
     /// The flow that leads to the user is gone (RFC 5626 §5.3).
     FlowFailed,
     /// No dialog or transaction of this name (RFC 3261 §9.2, §12.2.2).
@@ -91,7 +95,7 @@ impl Reject {
             Self::IntervalTooBrief => 423,
             Self::FlowFailed => 430,
             Self::MaxBreadthExceeded => 440,
-            Self::TemporarilyUnavailable => 480,
+            Self::TemporarilyUnavailable | Self::SipsNotAllowed | Self::SipsRequired => 480,
             Self::NoSuchTransaction => 481,
             Self::LoopDetected => 482,
             Self::TooManyHops => 483,
@@ -126,6 +130,8 @@ impl Reject {
             Self::NotYourIdentity => "not_your_identity",
             Self::NoSuchUser => "no_such_user",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::SipsNotAllowed => "sips_not_allowed",
+            Self::SipsRequired => "sips_required",
             Self::FlowFailed => "flow_failed",
             Self::NoSuchTransaction => "no_such_transaction",
             Self::ForgedRoute => "forged_route",

@@ -3,7 +3,8 @@
 
 mod world;
 
-use ringway_core::boundary::{Answer, Input};
+use ringway_core::boundary::{Answer, Input, Question};
+use ringway_core::flow::Transport;
 use world::{EDGE, Sent, World, flow, invite, lines, read, request, route_set, statuses, world};
 
 const BOB: &str = "192.0.2.21:5060";
@@ -314,7 +315,6 @@ fn users_are_found_in_any_spelling() {
     for (uri, user) in [
         ("sip:%62ob@example.org", "bob"),
         ("sip:b%6Fb@EXAMPLE.org:5060;transport=tcp;user=phone", "bob"),
-        ("sips:bob@example.org", "bob"),
         ("sip:bob:pw@192.0.2.1", "bob"),
         ("sip:bob@[2001:db8::1]:5060", "bob"),
         ("tel:+12015550123", "+12015550123"),
@@ -552,4 +552,38 @@ fn what_must_be_looked_up_waits_and_a_failure_is_a_500() {
     let sent = world.receive(EDGE, &text.replace("INVITE", "CANCEL"));
     assert_eq!(statuses(&sent), [200, 487]);
     assert!(world.answer(Answer::Resolved(vec![found])).is_empty());
+}
+
+#[test]
+//= RFC 5630 5.3 type=test
+//= RFC 3261 16.6 type=test
+fn what_is_for_a_sips_uri_never_goes_over_an_open_transport() {
+    let last = |contact: &str, uri: &str, more: &str| {
+        let mut world = with_bob(BOB, contact);
+        let sent = world.receive(EDGE, &invite(uri, more));
+        (sent.last().expect("an answer").clone(), world.asks.pop())
+    };
+    let (answer, _) = last("<sip:bob@192.0.2.21>", "sips:bob@example.org", "");
+    assert_eq!(answer.status(), 480);
+    assert!(answer.one("Warning").starts_with("380 "), "{}", answer.text);
+    // A SIPS contact is no better where its flow is open.
+    for (uri, warning) in [("sips:bob@example.org", "380 "), ("sip:bob@example.org", "381 ")] {
+        let (answer, _) = last("<sips:bob@192.0.2.21>", uri, "");
+        assert_eq!(answer.status(), 480);
+        assert!(answer.one("Warning").starts_with(warning), "{}", answer.text);
+    }
+    // Elsewhere, by name or address or a Route: over TLS, which has to be found first.
+    for (uri, more) in [
+        ("sips:x@192.0.2.30", ""),
+        ("sips:x@far.example;transport=tcp", ""),
+        ("sips:x@far.example", "Route: <sip:192.0.2.50;lr>|"),
+    ] {
+        let (answer, ask) = last("<sip:bob@192.0.2.21>", uri, more);
+        let Some((_, Question::Resolve { transport, .. })) = ask else {
+            panic!("{uri} was sent: {}", answer.text)
+        };
+        assert_eq!((answer.status(), transport), (100, Some(Transport::Tls)), "{uri}");
+    }
+    let (answer, ask) = last("<sip:bob@192.0.2.21>", "sips:x@192.0.2.30;transport=udp", "");
+    assert!(answer.status() >= 400 && ask.is_none(), "{}", answer.text);
 }

@@ -18,7 +18,7 @@ use crate::status;
 use crate::time::{Duration, Instant};
 use crate::waiting::Waiting;
 use alloc::vec::Vec;
-use ringway_wire::{Message, Method, Name, NameAddr, StoredMessage};
+use ringway_wire::{Message, Method, Name, NameAddr, StoredMessage, Uri};
 
 /// What the first half of a request's life found out.
 pub(crate) struct Admitted {
@@ -126,7 +126,12 @@ impl Node {
         bindings: &[Binding],
         out: &mut Outbox,
     ) {
-        let plan = Plan::for_user(bindings, &self.snapshot);
+        let secure = self.contexts.find(context).is_some_and(|context| {
+            let uri = context.request().map(|request| request.request_uri());
+            let target = context.route.strict_target.as_deref().or(uri);
+            target.is_some_and(is_sips)
+        });
+        let plan = Plan::for_user(bindings, &self.snapshot, secure);
         self.execute(now, context, plan, out);
     }
 
@@ -265,7 +270,8 @@ fn next_hop(route: &OwnRoute, request: &Message<'_>, target: &[u8]) -> Option<Pl
             let Ok(next) = NameAddr::parse(value) else {
                 return Some(Plan::refuse(Reject::Malformed("Route")));
             };
-            let way = next.uri().ok().and_then(|uri| Way::of_uri(&uri));
+            let secure = is_sips(target);
+            let way = next.uri().ok().and_then(|uri| Way::of_route(&uri, secure));
             let rule = Rule::RouteHeader;
             Some(match way {
                 Some(way) => Plan::single(target, way, rule),
@@ -275,6 +281,10 @@ fn next_hop(route: &OwnRoute, request: &Message<'_>, target: &[u8]) -> Option<Pl
         (None, Some(flow)) => Some(Plan::single(target, Way::Flow(flow), Rule::InDialog)),
         (None, None) => None,
     }
+}
+
+fn is_sips(uri: &[u8]) -> bool {
+    matches!(Uri::parse(uri), Ok(Uri::Sip(sip)) if sip.secure)
 }
 
 /// RFC 5393 §5.3.3: what a request may be forked to at the same time.

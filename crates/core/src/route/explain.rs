@@ -13,6 +13,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use ringway_wire::Uri;
 
 /// The steps of a decision, and the plan that came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +76,8 @@ fn decide(
             let found = bindings(&aor);
             let contacts = if found.len() == 1 { "contact" } else { "contacts" };
             steps.found("location", format_args!("{} registered {contacts}", found.len()));
-            Plan::for_user(&found, ours.snapshot)
+            let secure = matches!(Uri::parse(target.as_bytes()), Ok(Uri::Sip(sip)) if sip.secure);
+            Plan::for_user(&found, ours.snapshot, secure)
         }
     }
 }

@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
-use ringway_wire::{Host, Uri};
+use ringway_wire::{Host, SipUri, Uri};
 
 /// Groups of branches, tried one after another, and what to say when there is nothing to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,20 +105,25 @@ impl Plan {
         Self { groups: [group].into(), otherwise: Reject::TemporarilyUnavailable }
     }
 
-    /// The contacts of a user: highest preference first, equal ones together.
-    pub fn for_user(bindings: &[Binding], snapshot: &Snapshot) -> Self {
+    /// The contacts of a user: highest preference first, equal ones together. `secure`: the
+    /// Request-URI is a SIPS URI, so only contacts that are may be tried.
+    pub fn for_user(bindings: &[Binding], snapshot: &Snapshot, secure: bool) -> Self {
         let mut order: Vec<&Binding> = bindings.iter().collect();
         //= RFC 3261 16.6
         // "highest qvalue"
         order.sort_by(|a, b| b.q.cmp(&a.q).then(b.refreshed.cmp(&a.refreshed)));
-        let groups = order
-            .chunk_by(|a, b| a.q == b.q)
-            .map(|same| Group {
-                branches: same.iter().map(|b| PlannedBranch::registered(b, snapshot)).collect(),
-                timeout_s: snapshot.settings.ring_s,
-            })
-            .collect();
-        Self { groups, otherwise: Reject::TemporarilyUnavailable }
+        let branches = |same: &[&Binding]| {
+            let all = same.iter().filter_map(|b| PlannedBranch::registered(b, snapshot, secure));
+            Group { branches: all.collect(), timeout_s: snapshot.settings.ring_s }
+        };
+        let mut groups: Vec<Group> = order.chunk_by(|a, b| a.q == b.q).map(branches).collect();
+        groups.retain(|group| !group.branches.is_empty());
+        let otherwise = match (bindings.is_empty() || !groups.is_empty(), secure) {
+            (true, _) => Reject::TemporarilyUnavailable,
+            (false, true) => Reject::SipsNotAllowed,
+            (false, false) => Reject::SipsRequired,
+        };
+        Self { groups, otherwise }
     }
 
     /// How many branches there are in all groups.
@@ -133,13 +138,30 @@ impl Plan {
 }
 
 impl PlannedBranch {
-    fn registered(binding: &Binding, snapshot: &Snapshot) -> Self {
-        Self {
-            target: binding.contact.clone(),
-            way: Way::to_contact(binding, snapshot),
-            rule: Rule::Registered { q: binding.q },
+    /// `None`: the contact may not be tried, for it cannot be reached securely.
+    fn registered(binding: &Binding, snapshot: &Snapshot, secure: bool) -> Option<Self> {
+        let way = Way::to_contact(binding, snapshot);
+        let bare = strip_sips(&binding.contact);
+        if (secure || bare.is_some()) && !way.is_secure() {
+            return None;
         }
+        let target = match bare {
+            //= RFC 5630 5.3
+            // "MUST only forward or retarget the request to a SIPS Request-URI"
+            None if secure => return None,
+            //= RFC 5630 5.3
+            // "SIPS scheme with a SIP scheme while leaving the rest of the URI as"
+            Some(bare) if !secure => [b"sip:", bare].concat().into(),
+            _ => binding.contact.clone(),
+        };
+        Some(Self { target, way, rule: Rule::Registered { q: binding.q } })
     }
+}
+
+/// What follows `sips:`.
+fn strip_sips(uri: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = uri.split_at_checked(5)?;
+    scheme.eq_ignore_ascii_case(b"sips:").then_some(rest)
 }
 
 impl Way {
@@ -161,16 +183,43 @@ impl Way {
         }
     }
 
+    const fn is_secure(&self) -> bool {
+        match self {
+            Self::Flow(Flow { transport, .. }) | Self::Address { transport, .. } => {
+                transport.is_secure()
+            }
+            Self::Lookup { transport, .. } => match transport {
+                Some(transport) => transport.is_secure(),
+                None => false,
+            },
+        }
+    }
+
     /// The way that a URI names by itself (RFC 3261 §16.6 step 7, RFC 3263 §4), or `None` for
     /// URIs that name no host.
     pub fn of_uri(uri: &Uri<'_>) -> Option<Self> {
         let Uri::Sip(sip) = uri else { return None };
-        let named = sip.params.get(b"transport").flatten().map(Transport::from_name);
-        let transport = match named {
-            Some(Some(Transport::Tcp)) if sip.secure => Some(Transport::Tls),
-            Some(known) => Some(known?),
-            None if sip.secure => Some(Transport::Tls),
+        Self::of_sip(sip, sip.secure)
+    }
+
+    /// The same, and over a secure transport if the request is for a SIPS URI.
+    //= RFC 3261 16.6
+    // "if the Request-URI specifies a SIPS resource, the"
+    pub(crate) fn of_route(uri: &Uri<'_>, secure: bool) -> Option<Self> {
+        let Uri::Sip(sip) = uri else { return None };
+        Self::of_sip(sip, secure || sip.secure)
+    }
+
+    fn of_sip(sip: &SipUri<'_>, secure: bool) -> Option<Self> {
+        let named = match sip.params.get(b"transport").flatten() {
+            Some(name) => Some(Transport::from_name(name)?),
             None => None,
+        };
+        let transport = match named {
+            Some(Transport::Udp) if secure => return None,
+            Some(Transport::Tcp) | None if secure => Some(Transport::Tls),
+            Some(Transport::Ws) if secure => Some(Transport::Wss),
+            named => named,
         };
         let address = match sip.maddr().unwrap_or(sip.host) {
             Host::V4(v4) => IpAddr::V4(v4),
@@ -257,7 +306,7 @@ mod tests {
         };
         let networks = vec![("192.0.2.0".parse().expect("an address"), 24)];
         let peers = vec![Peer { name: "edge".into(), networks, may_register }];
-        let plan = Plan::for_user(&[binding], &Snapshot { peers, ..Snapshot::default() });
+        let plan = Plan::for_user(&[binding], &Snapshot { peers, ..Snapshot::default() }, false);
         (plan.groups[0].branches[0].way.clone(), flow)
     }
 
