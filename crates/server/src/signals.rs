@@ -30,11 +30,11 @@ impl Signals {
         thread::Builder::new().name("signals".into()).spawn(move || {
             runtime.block_on(async move {
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-                // Nobody waits any more: then it ends by itself.
-                let _ = tell.send(());
                 sleep(limits::SIGNALS_TOGETHER).await;
                 drain(&mut terminate).await;
                 drain(&mut interrupt).await;
+                // Nobody waits any more: then it ends by itself.
+                let _ = tell.send(());
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
                 std::process::exit(limits::EXIT_INTERRUPTED);
             });

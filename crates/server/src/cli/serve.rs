@@ -18,15 +18,15 @@ pub(crate) fn run(global: &Global, config: &Config) -> Result<(), Trouble> {
     let signals = Signals::listen().map_err(|error| {
         Trouble::new(Exit::Failed, format!("ringway: cannot wait for signals: {error}"))
     })?;
+    let running = start(&config.startup()).map_err(|error| cannot_start(config, &error))?;
     let file = config.file.as_ref().map(|file| file.display().to_string());
     info!(
-        event = "starting",
+        event = "serving",
         version = env!("CARGO_PKG_VERSION"),
         config = file.as_deref().unwrap_or("none"),
         data = %config.data.display(),
         control = %config.control().display(),
     );
-    let running = start(&config.startup()).map_err(|error| cannot_start(config, &error))?;
     if running.engine().snapshot().accounts.is_empty() {
         warn!(event = "no_accounts", hint = "ringway account add USER@DOMAIN makes one");
     }
