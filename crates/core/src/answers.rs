@@ -43,7 +43,7 @@ impl Node {
 
     /// Answers without a transaction, and without keeping anything.
     pub(crate) fn send_stateless(
-        &mut self,
+        &self,
         flow: Flow,
         request: &Message<'_>,
         status: u16,
@@ -57,24 +57,12 @@ impl Node {
             response.header("Accept-Language", b"*").header("Supported", b"");
         }
         let bytes = response.finish(None);
-        self.send_back_to(flow, request, (status, bytes), out);
-    }
-
-    pub(crate) fn send_back_to(
-        &mut self,
-        flow: Flow,
-        request: &Message<'_>,
-        (status, bytes): (u16, Range<usize>),
-        out: &mut Outbox,
-    ) {
-        let flow = reply_flow(flow, request);
-        out.outputs.push(Output::Send { flow, bytes, on_failure: None });
-        self.counters.sent(status);
+        send_back_to(flow, request, bytes, out);
     }
 
     /// Refuses a request that has no transaction.
     pub(crate) fn refuse(
-        &mut self,
+        &self,
         flow: Flow,
         request: &Message<'_>,
         reject: Reject,
@@ -84,7 +72,7 @@ impl Node {
         if self.amplifies(flow, request, &bytes) {
             return drop_answer(flow, &bytes, out);
         }
-        self.send_back_to(flow, request, (reject.status(), bytes), out);
+        send_back_to(flow, request, bytes, out);
         out.event(Event::Refused { reject, source: flow.remote });
     }
 
@@ -167,8 +155,7 @@ impl Node {
             drop_answer(flow, &bytes, out);
             return Ok(());
         }
-        let flow = reply_flow(flow, request);
-        out.outputs.push(Output::Send { flow, bytes, on_failure: None });
+        send_back_to(flow, request, bytes, out);
         out.event(Event::Refused { reject, source });
         Ok(())
     }
@@ -189,6 +176,17 @@ impl Node {
         }
         response.finish(None)
     }
+}
+
+/// Sends an answer to where the request came from.
+pub(crate) fn send_back_to(
+    flow: Flow,
+    request: &Message<'_>,
+    bytes: Range<usize>,
+    out: &mut Outbox,
+) {
+    let flow = reply_flow(flow, request);
+    out.outputs.push(Output::Send { flow, bytes, on_failure: None });
 }
 
 /// Takes back an answer that was written.

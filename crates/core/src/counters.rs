@@ -11,7 +11,7 @@ pub struct Counters {
     pub requests: BTreeMap<&'static str, u64>,
     /// Responses received, by class 1 to 6.
     pub responses_received: [u64; 7],
-    /// Responses sent, by class 1 to 6.
+    /// Responses sent, repetitions too, by class 1 to 6.
     pub responses_sent: [u64; 7],
     /// Requests refused, by the name of the refusal.
     pub refused: BTreeMap<&'static str, u64>,
@@ -34,8 +34,11 @@ impl Counters {
         self.responses_received[usize::from(status / 100).min(6)] += 1;
     }
 
-    pub(crate) fn sent(&mut self, status: u16) {
-        self.responses_sent[usize::from(status / 100).min(6)] += 1;
+    /// A message that leaves, first or again; requests are not counted.
+    pub(crate) fn sent(&mut self, message: &[u8]) {
+        if let Some([class @ b'1'..=b'6', ..]) = message.strip_prefix(b"SIP/2.0 ") {
+            self.responses_sent[usize::from(class - b'0')] += 1;
+        }
     }
 
     pub(crate) fn event(&mut self, event: &Event) {
@@ -147,5 +150,19 @@ impl CallEnd {
             Self::Failed(_) => "failed",
             Self::Forgotten => "forgotten",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Counters;
+
+    #[test]
+    fn responses_are_counted_by_class_and_requests_are_not() {
+        let mut counters = Counters::default();
+        for message in ["SIP/2.0 401 U\r\n", "SIP/2.0 407 P\r\n", "SIP/2.0 200 OK\r\n", "A sip:b"] {
+            counters.sent(message.as_bytes());
+        }
+        assert_eq!(counters.responses_sent, [0, 0, 1, 0, 2, 0, 0]);
     }
 }

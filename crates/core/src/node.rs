@@ -146,8 +146,10 @@ impl Node {
             Input::TimeIsUp => {}
         }
         for output in &out.outputs[before..] {
-            if let Output::Event(event) = output {
-                self.counters.event(event);
+            match output {
+                Output::Event(event) => self.counters.event(event),
+                Output::Send { bytes, .. } => self.counters.sent(&out.bytes[bytes.clone()]),
+                Output::Ask { .. } | Output::Answer { .. } => {}
             }
         }
         match (self.timers.next_due(), self.location.next_expiry()) {

@@ -164,7 +164,6 @@ impl Node {
         if send {
             let (flow, on_failure) = (server.flow, server.on_failure(id));
             out.outputs.push(Output::Send { flow, bytes: response.bytes, on_failure });
-            self.counters.sent(response.status);
         }
         self.server_timer(id);
         send
@@ -216,7 +215,6 @@ impl Node {
         server.kept = out.bytes[bytes.clone()].into();
         let (flow, on_failure) = (server.flow, server.on_failure(id));
         out.outputs.push(Output::Send { flow, bytes, on_failure });
-        self.counters.sent(status::TRYING);
     }
 
     /// Sets the timer that the machine now wants; a machine that is over goes.

@@ -2,6 +2,7 @@
 //! partition that owns the address-of-record, and acknowledged only when the store has it.
 
 use crate::address_of_record::AddressOfRecord;
+use crate::answers::send_back_to;
 use crate::binding::Binding;
 use crate::boundary::{
     AuthFailure, CommitToken, Event, Outbox, Question, RegistrationChange, Write,
@@ -161,7 +162,7 @@ impl Node {
 
     /// RFC 3261 §10.3 step 8.
     fn send_bindings(
-        &mut self,
+        &self,
         now: Instant,
         flow: Flow,
         request: &Message<'_>,
@@ -176,7 +177,7 @@ impl Node {
         // "The response SHOULD include a Date header field."
         response.header("Date", alloc::format!("{}", Date(now)).as_bytes());
         let bytes = response.finish(None);
-        self.send_back_to(flow, request, (status::OK, bytes), out);
+        send_back_to(flow, request, bytes, out);
     }
 
     /// Takes out what has ended.
