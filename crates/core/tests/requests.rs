@@ -172,7 +172,7 @@ fn a_route_that_names_us_goes_in_any_form_and_no_other() {
     }
     // We listen at 5070 only: who names no port does not name us.
     let listener = ringway_core::flow::Listener {
-        transport: ringway_core::flow::Transport::Udp,
+        transport: Transport::Udp,
         local: "192.0.2.1:5070".parse().expect("an address"),
         advertised: None,
     };
@@ -515,7 +515,7 @@ fn a_v4_phone_calls_a_v6_phone_and_back() {
 #[test]
 fn a_phone_on_our_own_address_is_no_part_of_us() {
     let listener = ringway_core::flow::Listener {
-        transport: ringway_core::flow::Transport::Udp,
+        transport: Transport::Udp,
         local: "127.0.0.1:5070".parse().expect("an address"),
         advertised: None,
     };
