@@ -109,7 +109,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            algorithms: [Algorithm::Sha256, Algorithm::Md5].into(),
+            // What every phone knows: docs/decisions/0008.
+            algorithms: [Algorithm::Md5].into(),
             expires_min_s: limits::EXPIRES_MIN_S,
             expires_default_s: limits::EXPIRES_DEFAULT_S,
             expires_max_s: limits::EXPIRES_MAX_S,

@@ -11,7 +11,7 @@ use ringway_core::boundary::{
 use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::keys::Keys;
 use ringway_core::node::{Census, Node, Setup, home_of};
-use ringway_core::snapshot::{Peer, Snapshot};
+use ringway_core::snapshot::{Algorithm, Peer, Snapshot};
 use ringway_core::time::{Duration, Instant};
 use ringway_wire::{Framing, Index, parse};
 use std::collections::{BTreeSet, VecDeque};
@@ -363,6 +363,7 @@ fn snapshot(full: bool) -> Snapshot {
         default_domain: Some(b"example.org".as_slice().into()),
         ..Snapshot::default()
     };
+    snapshot.settings.algorithms = vec![Algorithm::Sha256, Algorithm::Md5];
     let network = |text: &str, prefix| (text.parse().expect("an address"), prefix);
     let networks = vec![network("192.0.2.0", 24), network("2001:db8:2::", 48)];
     snapshot.peers.push(Peer { name: "peer".to_owned(), networks, may_register: true });

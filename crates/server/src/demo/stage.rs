@@ -9,7 +9,7 @@ use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::Write;
 use ringway_core::flow::Transport;
-use ringway_core::snapshot::{Algorithm, Settings};
+use ringway_core::snapshot::Settings;
 use ringway_store::{Sqlite, Store, StoreError};
 use std::fmt;
 use std::io;
@@ -134,9 +134,7 @@ fn start_on_free_ports(folder: &TempDir) -> Result<Running, CannotStart> {
         control: None,
         accounts: Vec::new(),
         workers: 0,
-        // Well-known softphones give up on any challenge that has SHA-256 beside MD5 (Zoiper 5,
-        // baresip 1.0); here a phone that just works is worth more, and all stays on loopback.
-        settings: Settings { algorithms: vec![Algorithm::Md5], ..Settings::default() },
+        settings: Settings::default(),
         peers: Vec::new(),
         streams: StreamLimits::default(),
     };
