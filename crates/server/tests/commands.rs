@@ -7,7 +7,7 @@ use ringway_core::flow::Transport;
 use ringway_server::commands::{Format, Screen, account, calls, registrations, route, status};
 use ringway_server::control::client::Place;
 use ringway_server::control::{Failure, Far, Kind};
-use ringway_server::server::{Data, Startup};
+use ringway_server::server::{Data, Running, Startup};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
@@ -232,7 +232,18 @@ fn registrations_and_status_for_people_and_programs() {
     let failure = registrations::list(&mut *far, Some("eve@example.org"), &mut screen);
     assert_eq!(failure.map_err(|failure| failure.kind), Err(Kind::NotFound));
 
-    let table = text(&place, &|far, screen| status::show(far, screen));
+    status_tells(&server, &place);
+    server.shutdown(LONG);
+
+    let failure = place.running().map(|_| ()).expect_err("it has stopped");
+    assert_eq!(failure.kind, Kind::Unreachable);
+    let rows = json(&place, all);
+    assert_eq!(rows[0]["source"], contact.to_string(), "what the server will know again");
+}
+
+/// What `status` says of a server on which two have accounts and one is registered.
+fn status_tells(server: &Running, place: &Place) {
+    let table = text(place, &|far, screen| status::show(far, screen));
     for line in [
         "domains        example.org",
         "accounts       2",
@@ -241,19 +252,13 @@ fn registrations_and_status_for_people_and_programs() {
     ] {
         assert!(table.lines().any(|l| l == line), "{line} in\n{table}");
     }
-    assert!(table.contains(&format!("udp {}", address(&server, Transport::Udp, V6))), "{table}");
-    let told = json(&place, &|far, screen| status::show(far, screen));
+    assert!(table.contains(&format!("udp {}", address(server, Transport::Udp, V6))), "{table}");
+    let told = json(place, &|far, screen| status::show(far, screen));
     assert_eq!(told["registrations"], 1);
     assert_eq!(told["store"]["ok"], true);
     assert_eq!(told["listeners"].as_array().map(Vec::len), Some(4));
     assert_eq!(told["counters"]["requests"]["REGISTER"], 1);
     assert_eq!(told["counters"]["responses_sent"]["2xx"], 1);
-    server.shutdown(LONG);
-
-    let failure = place.running().map(|_| ()).expect_err("it has stopped");
-    assert_eq!(failure.kind, Kind::Unreachable);
-    let rows = json(&place, all);
-    assert_eq!(rows[0]["source"], contact.to_string(), "what the server will know again");
 }
 
 #[test]
