@@ -401,3 +401,21 @@ fn b1_identities_that_a_phone_asserts_stay_here() {
         assert!(!answer.text.contains("boss"), "{}", answer.text);
     }
 }
+
+#[test]
+//= RFC 4320 4.2 type=test
+fn an_answer_that_comes_too_late_is_counted_and_goes_nowhere() {
+    let mut world = world();
+    world.receive(EDGE, &request("MESSAGE", "sip:x@far.example", ""));
+    world.pass(3_000);
+    let found = world::flow("192.0.2.60:5060");
+    let copy = world.answer(ringway_core::boundary::Answer::Resolved(vec![found]))[0].clone();
+    world.pass(30_000);
+    assert!(world.receive("192.0.2.60:5060", &copy.answer(200, "")).is_empty());
+    let late = ringway_core::boundary::DropReason::LateResponse;
+    assert!(world.events.iter().any(|event| {
+        matches!(event, ringway_core::boundary::Event::Dropped { reason, .. } if *reason == late)
+    }));
+    world.pass(6_000);
+    assert_eq!(world.census().client_transactions, 0);
+}

@@ -100,6 +100,12 @@ impl Node {
         let status = response.status();
         let Some(context) = self.contexts.find_mut(id) else { return };
         let is_invite = context.is_invite;
+        //= RFC 4320 4.2
+        // "not forward any \"late\" non-INVITE responses."
+        if !is_invite && status >= 200 && !self.servers.exists(context.server) {
+            let reason = DropReason::LateResponse;
+            out.event(Event::Dropped { reason, source });
+        }
         let Some(branch) = context.branches.get_mut(at) else { return };
         match status {
             100..=199 => {
