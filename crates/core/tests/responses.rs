@@ -419,3 +419,29 @@ fn an_answer_that_comes_too_late_is_counted_and_goes_nowhere() {
     world.pass(6_000);
     assert_eq!(world.census().client_transactions, 0);
 }
+
+#[test]
+//= RFC 3261 16.7 type=test
+fn who_has_rung_long_enough_is_cancelled_and_the_next_is_tried() {
+    let mut world = world();
+    world.snapshot.settings.ring_s = 5;
+    world.use_snapshot();
+    for (phone, q) in PHONES.iter().zip(["1", "0.5"]) {
+        let ip = phone.split(':').next().expect("an address");
+        world.register(phone, "bob", &format!("<sip:bob@{ip}>;q={q}"));
+    }
+    let first = world.receive(EDGE, &invite("sip:bob@example.org", ""))[1].clone();
+    answers(&mut world, &first, 180, "");
+    assert!(world.pass(4_999).is_empty());
+    let passed: Vec<Sent> = world.pass(1).into_iter().map(|(_, sent)| sent).collect();
+    assert_eq!(methods(&passed), ["udp 192.0.2.21:5060 CANCEL"]);
+    answers(&mut world, &passed[0], 200, "");
+    let sent = answers(&mut world, &first, 487, "");
+    assert_eq!(methods(&sent), ["udp 192.0.2.21:5060 ACK", "udp 192.0.2.22:5060 INVITE"]);
+    // The last one rings until the caller gives up, or Timer C does.
+    answers(&mut world, &sent[1], 180, "");
+    assert!(world.pass(100_000).is_empty());
+    // A late answer of the first would have been as good.
+    let sent = answers(&mut world, &sent[1], 200, "");
+    assert_eq!(back(&sent)[0].status(), 200);
+}

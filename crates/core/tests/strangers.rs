@@ -494,6 +494,13 @@ fn d1_nobody_registers_for_another() {
     assert_eq!(statuses(&world.receive(STRANGER, &text)), [401]);
     assert_eq!(statuses(&world.log_in(STRANGER, "alice", &text)), [403]);
     assert_eq!(statuses(&world.receive(EDGE, &text)), [404]);
+    // Nor for somebody whose account is disabled, whoever asks.
+    let mut gone = world::account("carol");
+    gone.enabled = false;
+    world.snapshot.accounts.put(gone);
+    world.use_snapshot();
+    let text = text.replace("nobody", "carol");
+    assert_eq!(statuses(&world.receive(EDGE, &text)), [404]);
 }
 
 #[test]

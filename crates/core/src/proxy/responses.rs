@@ -106,36 +106,8 @@ impl Node {
             let reason = DropReason::LateResponse;
             out.event(Event::Dropped { reason, source });
         }
-        let Some(branch) = context.branches.get_mut(at) else { return };
         match status {
-            100..=199 => {
-                if let (true, 101..) = (is_invite, status) {
-                    //= RFC 3261 16.7
-                    // "the proxy MUST reset timer C to fire later"
-                    if let Some(timer) = branch.timer_c.take() {
-                        self.timers.cancel(timer);
-                        let again = Timer::C(id, at as u8);
-                        let due = now + limits::TIMER_C;
-                        branch.timer_c = Some(self.timers.schedule(due, again));
-                    }
-                }
-                let cancel = matches!(branch.state, BranchState::Calling { cancel: true });
-                let client = branch.client;
-                if matches!(branch.state, BranchState::Calling { .. }) {
-                    branch.state = BranchState::Proceeding;
-                }
-                if cancel {
-                    branch.state = BranchState::Cancelling;
-                    if let Some(client) = client {
-                        self.client_cancel(now, client, out);
-                    }
-                }
-                //= RFC 3261 16.7
-                // "Any provisional response other than 100 (Trying)"
-                if status > 100 && is_invite {
-                    self.send_back(now, id, (response, source), out);
-                }
-            }
+            100..=199 => self.take_provisional(now, (id, at), (response, source), out),
             200..=299 => {
                 self.branch_done(id, at, Outcome::Answered);
                 self.send_back(now, id, (response, source), out);
@@ -162,6 +134,46 @@ impl Node {
                 }
                 self.conclude(now, id, out);
             }
+        }
+    }
+
+    /// §16.7 step 2, and a CANCEL that waited for it (§9.1).
+    fn take_provisional(
+        &mut self,
+        now: Instant,
+        (id, at): (Id<ResponseContext>, usize),
+        (response, source): (&Message<'_>, SocketAddr),
+        out: &mut Outbox,
+    ) {
+        let status = response.status();
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        let is_invite = context.is_invite;
+        let Some(branch) = context.branches.get_mut(at) else { return };
+        if let (true, 101..) = (is_invite, status) {
+            //= RFC 3261 16.7
+            // "the proxy MUST reset timer C to fire later"
+            if let Some(timer) = branch.timer_c.take() {
+                self.timers.cancel(timer);
+                let again = Timer::C(id, at as u8);
+                let due = now + limits::TIMER_C;
+                branch.timer_c = Some(self.timers.schedule(due, again));
+            }
+        }
+        let cancel = matches!(branch.state, BranchState::Calling { cancel: true });
+        let client = branch.client;
+        if matches!(branch.state, BranchState::Calling { .. }) {
+            branch.state = BranchState::Proceeding;
+        }
+        if cancel {
+            branch.state = BranchState::Cancelling;
+            if let Some(client) = client {
+                self.client_cancel(now, client, out);
+            }
+        }
+        //= RFC 3261 16.7
+        // "Any provisional response other than 100 (Trying)"
+        if status > 100 && is_invite {
+            self.send_back(now, id, (response, source), out);
         }
     }
 
