@@ -201,9 +201,9 @@ pub static SECTIONS: &[Section<Config>] = &[
             key: "algorithms",
             what: "list of SHA-256, SHA-512-256 and MD5",
             default: "[\"MD5\"]",
-            means: "The digest challenges that are sent, the preferred one first (RFC 8760 2.3). Some \
-                        phones cannot log in where they see a SHA-256 challenge, even with MD5 \
-                        beside it; where all yours can, put \"SHA-256\" first.",
+            means: "The digest challenges that are sent, the preferred one first (RFC 8760 2.3). \
+                    Some phones cannot log in where they see a SHA-256 challenge, even with MD5 \
+                    beside it; where all yours can, put \"SHA-256\" first.",
             apply: |config, value| {
                 config.settings.algorithms = each(value, |value| {
                     let all = [Algorithm::Sha256, Algorithm::Sha512_256, Algorithm::Md5];
