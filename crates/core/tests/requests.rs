@@ -587,3 +587,17 @@ fn what_is_for_a_sips_uri_never_goes_over_an_open_transport() {
     let (answer, ask) = last("<sip:bob@192.0.2.21>", "sips:x@192.0.2.30;transport=udp", "");
     assert!(answer.status() >= 400 && ask.is_none(), "{}", answer.text);
 }
+
+#[test]
+//= RFC 3261 18.2.1 type=test
+//= RFC 3581 4 type=test
+fn each_copy_notes_where_it_came_from() {
+    let mut world = with_bob(BOB, "<sip:bob@192.0.2.21>");
+    let (copy, ok) = call(&mut world, EDGE, "");
+    let noted = ";received=198.51.100.1;rport=5060";
+    assert!(copy.all("Via")[1].ends_with(noted), "{}", copy.text);
+    let tags = ("caller", &*tag_of_callee(&ok));
+    let ack = in_dialog("ACK", "sip:bob@192.0.2.21", &route_set(&ok, true), tags);
+    let sent = world.receive(EDGE, &ack);
+    assert!(sent[0].all("Via")[1].ends_with(noted), "{}", sent[0].text);
+}

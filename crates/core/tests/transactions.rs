@@ -332,3 +332,16 @@ fn credentials_in_many_forms() {
         assert_eq!(answer(&change), status, "{old} -> {new}");
     }
 }
+
+#[test]
+fn a_call_that_several_answer_is_answered_once() {
+    let (mut world, copy) = call(EDGE);
+    for _ in 0..3 {
+        world.receive(BOB, &copy.answer(200, ""));
+    }
+    let answered = world
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::Call { change: CallChange::Answered, .. }));
+    assert_eq!(answered.count(), 1);
+}
