@@ -12,7 +12,7 @@ use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::identity::{Asked, Login};
 use ringway_core::keys::Keys;
 use ringway_core::node::{Census, Node, Setup};
-use ringway_core::snapshot::{Peer, Snapshot};
+use ringway_core::snapshot::{Algorithm, Peer, Snapshot};
 use ringway_core::time::{Duration, Instant};
 use ringway_wire::{Framing, Index, Message, Name, parse};
 use std::sync::Arc;
@@ -130,6 +130,7 @@ pub(crate) fn world_with(listeners: Vec<Listener>, now: Instant) -> World {
     let mut snapshot = Snapshot::default();
     snapshot.domains.insert((*b"example.org").into());
     snapshot.default_domain = Some((*b"example.org").into());
+    snapshot.settings.algorithms = vec![Algorithm::Sha256, Algorithm::Md5];
     for user in ["alice", "bob", "carol", "+12015550123", "what?ever"] {
         snapshot.accounts.put(account(user));
     }
