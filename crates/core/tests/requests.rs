@@ -53,7 +53,7 @@ fn a_dialog_finds_its_way_by_its_route_set_even_after_a_restart() {
         let mut world = with_bob(callee, contact);
         let (copy, ok) = call(&mut world, caller, "");
         // Behind address translation a contact leads nowhere; the route does.
-        let direct = copy.all("Record-Route")[0].matches("<sip:").count() == 1;
+        let direct = copy.all("Record-Route").len() == 1;
         let (theirs, mine) = match direct {
             true => ("sip:bob@192.0.2.21", "sip:alice@198.51.100.1"),
             false => ("sip:bob@10.0.0.1", "sip:alice@10.0.0.2"),
@@ -508,7 +508,9 @@ fn a_v4_phone_calls_a_v6_phone_and_back() {
         assert_eq!(sockets, [callee.contains("2001"), caller.contains("2001")]);
         let us = if callee.contains("2001") { "[2001:db8::1]:5060" } else { "192.0.2.1:5060" };
         assert!(copy.all("Via")[0].contains(us), "{}", copy.text);
-        assert_eq!(copy.one("Record-Route").matches("<sip:").count(), 2, "one for each side");
+        // One for each side, each in a header of its own: Linphone 5.1 cannot copy a list.
+        let entries = copy.all("Record-Route").into_iter().map(|entry| entry.matches("<sip:"));
+        assert_eq!(entries.map(Iterator::count).collect::<Vec<_>>(), [1, 1]);
     }
 }
 

@@ -113,8 +113,9 @@ impl Copy<'_> {
         // Step 4.
         if begins_dialog(&request) {
             let (caller, callee) = (&context.flow, &self.planned);
-            let value = record_route::value(ours, &request, caller, callee, self.target);
-            edit.push_record_route(&value);
+            for entry in record_route::entries(ours, &request, caller, callee, self.target) {
+                edit.push_record_route(&entry);
+            }
         }
         // Step 8, and §18.2.1 for the Via below ours.
         edit.set_received(context.flow.remote);

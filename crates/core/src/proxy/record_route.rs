@@ -12,28 +12,27 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use ringway_wire::{Message, Uri};
 
-/// Writes the value (one entry, or two separated by a comma, the one facing the callee first).
-pub(crate) fn value(
+/// Our entries, the topmost first: one, or the one that faces the callee and the one that faces
+/// the caller. Each becomes a header of its own: Linphone 5.1 doubles the last of several in one
+/// header when it answers.
+pub(crate) fn entries(
     ours: Ours<'_>,
     request: &Message<'_>,
     caller: &Flow,
     callee: &Flow,
     target: &[u8],
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
+) -> impl Iterator<Item = Vec<u8>> {
     let contact = request.contacts().next().and_then(|c| c.ok());
     let direct = |uri: &Uri<'_>, flow| names(uri, flow) && !looks_ours(ours, uri);
     let one = caller.socket == callee.socket
         && contact.and_then(|contact| contact.uri().ok()).is_some_and(|uri| direct(&uri, caller))
         && Uri::parse(target).is_ok_and(|uri| direct(&uri, callee));
-    if one {
-        entry(ours, request, caller, None, &mut out);
+    let sides = if one {
+        [entry(ours, request, caller, None), None]
     } else {
-        entry(ours, request, callee, Some(*callee), &mut out);
-        out.extend_from_slice(b", ");
-        entry(ours, request, caller, Some(*caller), &mut out);
-    }
-    out
+        [callee, caller].map(|side| entry(ours, request, side, Some(*side)))
+    };
+    sides.into_iter().flatten()
 }
 
 /// A phone at our own address that names no port could be taken for us.
@@ -55,13 +54,13 @@ fn entry(
     request: &Message<'_>,
     side: &Flow,
     flow: Option<Flow>,
-    out: &mut Vec<u8>,
-) {
+) -> Option<Vec<u8>> {
     use core::fmt::Write;
-    let Some(listener) = ours.listener(side) else { return };
+    let listener = ours.listener(side)?;
+    let mut out = Vec::with_capacity(128);
     out.extend_from_slice(b"<sip:");
-    Cookie { flow }.write(&ours.setup.keys, request.call_id(), out);
-    let mut text = Text(out);
+    Cookie { flow }.write(&ours.setup.keys, request.call_id(), &mut out);
+    let mut text = Text(&mut out);
     // Writing to memory cannot fail.
     let _ = write!(text, "@{}", listener.public());
     match listener.transport {
@@ -73,6 +72,7 @@ fn entry(
     //= RFC 3261 16.6
     // "The URI MUST contain an lr parameter"
     out.extend_from_slice(b";lr>");
+    Some(out)
 }
 
 /// Lets `write!` append to bytes.

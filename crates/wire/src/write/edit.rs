@@ -101,7 +101,8 @@ impl<'m> Editor<'m> {
         self.insert(last.unwrap_or_else(|| self.after_vias()), "Route", value);
     }
 
-    /// Puts a Record-Route (or several, separated by commas) on top.
+    /// Puts a Record-Route above those that the message has; several of them stand in the order
+    /// in which they are given.
     pub fn push_record_route(&mut self, value: &[u8]) {
         let at = self.top_of(Name::RecordRoute).unwrap_or_else(|| self.after_vias());
         self.insert(at, "Record-Route", value);
