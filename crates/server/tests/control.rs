@@ -13,6 +13,7 @@ use ringway_server::server::{CannotStart, Data, Running, start};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Barrier;
 use std::thread;
 use tempfile::TempDir;
 use world::*;
@@ -170,23 +171,36 @@ fn changes_are_in_effect_and_on_disk_when_they_are_acknowledged() {
 }
 
 #[test]
-fn two_administrators_lose_nothing() {
+fn administrators_at_once_lose_nothing_and_win_once() {
+    const ADMINISTRATORS: usize = 4;
+    const ROUNDS: usize = 40;
     let (server, folder) = controlled();
+    let start = Barrier::new(ADMINISTRATORS);
     let work = |number: usize| {
         let mut client = client(&folder);
-        for n in 0..50 {
-            // Each its own, and one that both want.
-            let own = format!("u{n}-{number}@example.org");
-            let both = format!("both{n}@example.org");
-            ask_for(&mut client, add(&[&own])).unwrap();
-            ask_for(&mut client, add(&[&both])).unwrap();
+        let mut won = 0;
+        for round in 0..ROUNDS {
+            // Twenty of its own, and one that all want.
+            let mut names: Vec<String> =
+                (0..20).map(|n| format!("u{round}-{number}-{n}@example.org")).collect();
+            names.push(format!("all{round}@example.org"));
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            start.wait();
+            let replies = ask_for(&mut client, add(&names)).unwrap();
+            let [Reply::Added { added, .. }] = replies[..] else { panic!("{replies:?}") };
+            won += added - 20;
         }
+        won
     };
-    thread::scope(|scope| {
-        let both = [0, 1].map(|number| scope.spawn(move || work(number)));
-        both.into_iter().for_each(|thread| thread.join().unwrap());
+    let won: u64 = thread::scope(|scope| {
+        let work = &work;
+        let all = (0..ADMINISTRATORS).map(|number| scope.spawn(move || work(number)));
+        let all: Vec<_> = all.collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    assert_eq!(server.engine().snapshot().accounts.len(), 1 + 3 * 50);
+    assert_eq!(won, ROUNDS as u64, "each name was given to one of them");
+    let accounts = server.engine().snapshot().accounts.len();
+    assert_eq!(accounts, 1 + ROUNDS * (ADMINISTRATORS * 20 + 1));
     server.shutdown(LONG);
 }
 
