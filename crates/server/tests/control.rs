@@ -4,12 +4,16 @@
 mod world;
 
 use ringway_core::account::Ha1;
-use ringway_core::flow::Transport;
+use ringway_core::address_of_record::AddressOfRecord;
+use ringway_core::binding::Binding;
+use ringway_core::flow::{ConnectionId, Flow, SocketId, Transport};
+use ringway_core::time::Instant;
 use ringway_server::control::client::Client;
 use ringway_server::control::views::{NewAccount, Secrets};
 use ringway_server::control::{Change, Failure, Far, Kind, Reply, Request};
 use ringway_server::limits;
-use ringway_server::server::{CannotStart, Data, Running, start};
+use ringway_server::server::{CannotStart, Data, Running, Startup, start};
+use ringway_store::{Sqlite, Store};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -201,6 +205,45 @@ fn administrators_at_once_lose_nothing_and_win_once() {
     assert_eq!(won, ROUNDS as u64, "each name was given to one of them");
     let accounts = server.engine().snapshot().accounts.len();
     assert_eq!(accounts, 1 + ROUNDS * (ADMINISTRATORS * 20 + 1));
+    server.shutdown(LONG);
+}
+
+/// As a REGISTER leaves it that was under way while its account was removed.
+#[test]
+fn a_binding_of_nobody_is_not_brought_back_by_a_new_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let ghost = AddressOfRecord::from_text("ghost@example.org").unwrap();
+    let binding = Binding {
+        contact: (*b"sip:ghost@127.0.0.1:9").into(),
+        params: [].into(),
+        q: 1000,
+        expires: Instant::from_secs(u64::from(u32::MAX)),
+        refreshed: Instant::from_secs(1),
+        call_id: (*b"c").into(),
+        cseq: 1,
+        transaction: 1,
+        flow: Flow {
+            socket: SocketId(0),
+            transport: Transport::Udp,
+            connection: ConnectionId::NONE,
+            remote: "127.0.0.1:9".parse().unwrap(),
+        },
+        user_agent: [].into(),
+    };
+    let mut store = Sqlite::open(folder.path(), [].into()).unwrap();
+    store.write(&[ringway_core::boundary::Write::PutBinding(ghost.clone(), binding)]).unwrap();
+    drop(store);
+    let startup = || {
+        let (data, control) = (Data::Folder(folder.path().into()), Some(folder.path().join("c")));
+        Startup { data, control, ..startup() }
+    };
+    let server = serve(&startup());
+    assert_eq!(server.engine().locate(&ghost), [], "it is nobody's");
+    ask_for(&mut client(&folder), add(&["ghost@example.org"])).unwrap();
+    assert_eq!(server.engine().locate(&ghost), []);
+    server.shutdown(LONG);
+    let server = serve(&startup());
+    assert_eq!(server.engine().locate(&ghost), [], "and it is gone for good");
     server.shutdown(LONG);
 }
 
