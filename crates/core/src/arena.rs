@@ -88,7 +88,6 @@ impl<T> Arena<T> {
     }
 
     /// All of them.
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.places.iter().filter_map(|place| place.thing.as_ref())
     }

@@ -325,6 +325,12 @@ impl Node {
         self.location.live(aor, now)
     }
 
+    /// Whether a request is unanswered or a question open. What is only kept for repetitions is
+    /// not under way.
+    pub fn is_busy(&self) -> bool {
+        !self.open.is_empty() || self.contexts.iter().any(|context| !context.answered)
+    }
+
     /// How full the tables are.
     pub fn census(&self) -> Census {
         Census {

@@ -404,11 +404,7 @@ impl Engine {
 
     /// Whether any request is still under way, or any answer still awaited.
     pub(crate) fn is_busy(&self) -> bool {
-        let busy = |node: &Node| {
-            let census = node.census();
-            census.client_transactions + census.response_contexts + census.open_questions > 0
-        };
-        self.partitions.iter().any(|partition| busy(&lock(&partition.node)))
+        self.partitions.iter().any(|partition| lock(&partition.node).is_busy())
     }
 
     /// Has the store keep changes that no partition asked for; the ticket comes back with the

@@ -116,6 +116,7 @@ fn an_ended_call_keeps_what_repetitions_need_and_then_nothing() {
     assert_eq!(sent.len(), 2, "a 100 back and the INVITE on: {sent:?}");
     let on = sent[1].1.clone();
     assert_eq!(world.node.calls().len(), 1);
+    assert!(world.node.is_busy(), "it rings");
     assert_eq!(world.receive(CALLEE, &response("180 Ringing", &on)).len(), 1);
     assert_eq!(world.receive(CALLEE, &response("200 OK", &on)).len(), 1);
     let route = on.lines().find(|line| line.starts_with("Record-Route:")).expect("a route");
@@ -128,6 +129,7 @@ fn an_ended_call_keeps_what_repetitions_need_and_then_nothing() {
     let ended = world.receive(CALLEE, &response("200 OK", &sent[0].1));
     assert_eq!((ended.len(), ended[0].0), (1, CALLER.parse().expect("an address")));
     let node = &world.node;
+    assert!(!node.is_busy(), "a stop need not wait for repetitions");
     assert_eq!(node.calls().len(), 0);
     let requests = node.contexts.iter().filter(|context| context.request.is_some()).count();
     assert_eq!((node.contexts.len(), requests), (2, 0), "contexts, and requests still in them");
