@@ -373,20 +373,15 @@ impl Engine {
     pub(crate) fn flush(&self, work: &mut Work) {
         while !work.sends.is_empty() {
             let mut sends = std::mem::take(&mut work.sends);
+            // In the order in which they were written: whoever is asked over one transport may
+            // answer before a 100 leaves over another.
             for run in sends.chunk_by(|a, b| a.flow.socket == b.flow.socket) {
                 if run.iter().all(|send| send.flow.transport == Transport::Udp) {
                     let sent = self.sockets.send(work.worker, run, &work.outbox.bytes);
                     count_many(&self.metrics.datagrams_sent, sent);
                     count_many(&self.metrics.datagrams_unsent, run.len() - sent);
-                }
-            }
-            for send in sends.iter().filter(|send| send.flow.transport != Transport::Udp) {
-                let bytes = &work.outbox.bytes[send.bytes.clone()];
-                let parcel = Parcel::new(bytes, (send.partition, send.on_failure));
-                if !self.connections.send(&send.flow, parcel)
-                    && let Some(failed) = send.on_failure
-                {
-                    work.queue.push_back((send.partition, Owned::Undelivered(failed)));
+                } else {
+                    run.iter().for_each(|send| self.queue(send, work));
                 }
             }
             sends.clear();
@@ -400,6 +395,17 @@ impl Engine {
             }
         }
         work.outbox.bytes.clear();
+    }
+
+    /// Gives a message to its connection; without one, its transaction is told.
+    fn queue(&self, send: &Send, work: &mut Work) {
+        let bytes = &work.outbox.bytes[send.bytes.clone()];
+        let parcel = Parcel::new(bytes, (send.partition, send.on_failure));
+        if !self.connections.send(&send.flow, parcel)
+            && let Some(failed) = send.on_failure
+        {
+            work.queue.push_back((send.partition, Owned::Undelivered(failed)));
+        }
     }
 
     /// Whether any request is still under way, or any answer still awaited.
