@@ -603,3 +603,16 @@ fn each_copy_notes_where_it_came_from() {
     let sent = world.receive(EDGE, &ack);
     assert!(sent[0].all("Via")[1].ends_with(noted), "{}", sent[0].text);
 }
+
+#[test]
+//= RFC 3261 10.2 type=test
+// RFC 4475 3.3.4: a registrar refuses it, before it asks for a password.
+fn only_sip_users_can_register() {
+    for from in [EDGE, world::STRANGER] {
+        for (to, status) in [("isbn:2983792873", 400), ("http://example.org", 400)] {
+            let text = request("REGISTER", "sip:example.org", "")
+                .replace("To: <sip:example.org>", &format!("To: <{to}>"));
+            assert_eq!(statuses(&world().receive(from, &text)), [status], "{to} from {from}");
+        }
+    }
+}

@@ -44,6 +44,11 @@ impl Node {
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let to = request.to().map_err(|_| Reject::Malformed("To"))?;
         let to = to.uri().map_err(|_| Reject::Malformed("To"))?;
+        //= RFC 3261 10.2
+        // "This address-of-record MUST be a SIP URI or SIPS URI"
+        if matches!(to, ringway_wire::Uri::Other { .. }) {
+            return Err(Reject::Malformed("To"));
+        }
         let aor = ours.address_of_record(&to);
         // Whom the request is for decides who must prove himself, whether he exists or not.
         let domain = match (&aor, request.uri()) {
