@@ -33,6 +33,7 @@ class Stage:
         self.ports = iter(range(*place["ports"], PORTS_PER_PHONE))
         self.unused = [Account(*account) for account in place["accounts"]]
         self.servers, self.phones, self.opened = place["servers"], [], []
+        self.server = self.servers["main"][0]
         Pjsua.python, Linphone.shim = place["pjsua_python"], place["linphone_shim"]
         self.rtp = rtp.counter()
 
@@ -56,19 +57,20 @@ class Stage:
                 return block
         raise Failed("the test has used up its ports")
 
-    def own_server(self, more="", **how):
+    def own_server(self, port=None, domains=(DOMAIN,), accounts=None, **how):
         """A server for this test alone, with its accounts, not started yet."""
-        folder = self.folder / f"server{len(self.opened)}"
-        server = Ringway(self.place["binary"], folder, self.block()[0], [DOMAIN], more, **how)
+        folder, port = self.folder / f"server{len(self.opened)}", port or self.block()[0]
+        server = Ringway(self.place["binary"], folder, port, domains, **how)
         self.opened.append(server)
-        server.import_accounts(f"{a.user}@{a.domain},{a.password}" for a in self.unused)
+        mine = [f"{a.user}@{a.domain},{a.password}" for a in self.unused]
+        server.import_accounts(accounts or mine)
         return server
 
     def phone(self, kind, transport="udp", account=None, server=None, **options):
         """A phone that runs, and registers by now."""
         if kind in self.place["missing"]:
             raise Skipped(f"{kind} is not installed")
-        account, server = account or self.account(), server or self.servers["main"][0]
+        account, server = account or self.account(), server or self.server
         folder = self.folder / f"{len(self.phones)}-{kind}"
         phone = KINDS[kind](account, server, transport, folder, self.block(), **options)
         self.phones.append(phone)
