@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -112,9 +112,13 @@ async fn serve(engine: Arc<Engine>, flow: Flow, stream: TcpStream, mut feed: Fee
     let _ = stream.set_nodelay(true);
     let (mut reader, mut writer) = stream.into_split();
     let (pongs, mut pings) = mpsc::channel::<()>(4);
+    let broken = AtomicBool::new(false);
     let reading = {
-        let engine = Arc::clone(&engine);
-        async move { read(&engine, flow, &mut reader, &pongs, patience).await }
+        let (engine, broken) = (Arc::clone(&engine), &broken);
+        async move {
+            let is_broken = read(&engine, flow, &mut reader, &pongs, patience).await;
+            broken.store(is_broken, Ordering::Relaxed);
+        }
     };
     let queued = Arc::clone(&feed.queued);
     let writing = async {
@@ -124,10 +128,13 @@ async fn serve(engine: Arc<Engine>, flow: Flow, stream: TcpStream, mut feed: Fee
                 parcel = feed.parcels.recv() => parcel,
                 ping = pings.recv(), if is_reading => match ping {
                     Some(()) => Some(Parcel::new(b"\r\n", (0, None))),
-                    // Nothing more is read: what is queued already may still leave.
+                    // Nothing more is read: what is queued already may still leave. Where we
+                    // stop reading, the far side still waits for answers to what came before.
                     None => {
                         is_reading = false;
-                        feed.parcels.close();
+                        if !broken.load(Ordering::Relaxed) {
+                            feed.parcels.close();
+                        }
                         continue;
                     }
                 },
@@ -173,13 +180,14 @@ fn report(
     }
 }
 
+/// Reads to the end; tells whether it ends because the stream is broken.
 async fn read(
     engine: &Engine,
     flow: Flow,
     reader: &mut (impl AsyncReadExt + Unpin),
     pongs: &mpsc::Sender<()>,
     patience: StreamLimits,
-) {
+) -> bool {
     let mut framer = Framer::new();
     let mut buffer = vec![0; 4_096];
     let mut index = Index::new();
@@ -191,15 +199,18 @@ async fn read(
         };
         let length = match timeout_at(deadline, reader.read(&mut buffer)).await {
             Ok(Ok(length)) if length > 0 => length,
-            Ok(_) => return,
-            Err(_) => return count(&engine.metrics.connections_timed_out),
+            Ok(_) => return false,
+            Err(_) => {
+                count(&engine.metrics.connections_timed_out);
+                return false;
+            }
         };
         framer.push(&buffer[..length]);
         let some_whole = WORK.with_borrow_mut(|work| {
             let (framer, index) = (&mut framer, &mut index);
             run(engine, flow, (framer, index, &mut *work), pongs)
         });
-        let Ok(some_whole) = some_whole else { return };
+        let Ok(some_whole) = some_whole else { return true };
         partial_since = match (framer.is_partial(), partial_since) {
             // A message that ended makes room for the next, which has its own time.
             (true, Some(since)) if !some_whole => Some(since),
