@@ -92,7 +92,15 @@ impl Place {
     fn new(last: u8) -> Self {
         let pid = std::process::id();
         let ip = Ipv4Addr::new(127, 64 + (pid >> 8) as u8 % 64, pid as u8, last);
-        let sockets = PORTS.map(|port| UdpSocket::bind((ip, port)).unwrap());
+        // Another program may have 5060 of all addresses for a moment.
+        let sockets = PORTS.map(|port| {
+            let mut socket = None;
+            until(|| {
+                socket = UdpSocket::bind((ip, port)).ok();
+                socket.is_some()
+            });
+            socket.unwrap_or_else(|| panic!("{ip}:{port} is taken"))
+        });
         sockets.iter().for_each(|socket| socket.set_nonblocking(true).unwrap());
         Self { sockets: sockets.into() }
     }
