@@ -1,6 +1,6 @@
 //! The messages of RFC 4475 and RFC 5118 sent to the running server, byte for byte but for the
-//! address in one Route, over UDP and over TCP. What it does is compared with `wire/tests/torture/expect.tsv`, and after each of
-//! them it answers an OPTIONS.
+//! address in one Route, over UDP and over TCP. What it does is compared with
+//! `wire/tests/torture/expect.tsv`, and after each of them it answers an OPTIONS.
 //!
 //! The table's column `must` is what is expected, `may` what the RFC leaves to us. Their words:
 //! a status; `FWD` for a copy that reaches the phone; `N400` for anything that takes the message
