@@ -77,6 +77,33 @@ pub fn bind(
     advertise: Option<IpAddr>,
     workers: usize,
 ) -> Result<Bound, CannotListen> {
+    // The number that is free for the first of two transports may be in use for the second.
+    let free = endpoints.iter().any(|endpoint| endpoint.port == 0);
+    patiently(if free { TRIES } else { 1 }, || bind_once(endpoints, advertise, workers))
+}
+
+/// Tries again where an address was in use, as often as this.
+fn patiently<T>(
+    tries: usize,
+    mut bind: impl FnMut() -> Result<T, CannotListen>,
+) -> Result<T, CannotListen> {
+    for _ in 1..tries {
+        match bind() {
+            Err(error) if error.cause.kind() == io::ErrorKind::AddrInUse => {}
+            done => return done,
+        }
+    }
+    bind()
+}
+
+/// How often free ports are looked for.
+const TRIES: usize = 16;
+
+fn bind_once(
+    endpoints: &[Endpoint],
+    advertise: Option<IpAddr>,
+    workers: usize,
+) -> Result<Bound, CannotListen> {
     let mut bound = Bound::default();
     for endpoint in endpoints {
         for ip in expand(endpoint.address) {
@@ -163,4 +190,33 @@ fn interfaces(wanted: impl Fn(&IpAddr) -> bool) -> Vec<IpAddr> {
         found.extend(loopback.into_iter().filter(|ip| wanted(ip)));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of `tries`, where the first binds fail like this, and how often was bound.
+    fn after(failures: &[io::ErrorKind], tries: usize) -> (Option<io::ErrorKind>, usize) {
+        let mut bound = 0;
+        let result = patiently(tries, || {
+            bound += 1;
+            let cause = failures.get(bound - 1).map(|&kind| io::Error::from(kind));
+            cause.map_or(Ok(()), |cause| {
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                Err(CannotListen { transport: Transport::Tcp, address, cause })
+            })
+        });
+        (result.err().map(|error| error.cause.kind()), bound)
+    }
+
+    #[test]
+    fn a_free_port_that_is_not_free_for_both_is_followed_by_another() {
+        use io::ErrorKind::{AddrInUse, PermissionDenied};
+        assert_eq!(after(&[], 16), (None, 1));
+        assert_eq!(after(&[AddrInUse; 3], 16), (None, 4));
+        assert_eq!(after(&[AddrInUse; 3], 1), (Some(AddrInUse), 1));
+        assert_eq!(after(&[AddrInUse; 99], 16), (Some(AddrInUse), 16));
+        assert_eq!(after(&[PermissionDenied], 16), (Some(PermissionDenied), 1));
+    }
 }
