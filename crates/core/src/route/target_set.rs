@@ -5,8 +5,10 @@ use crate::address_of_record::AddressOfRecord;
 use crate::reject::Reject;
 use crate::route::ours::Ours;
 use crate::route::plan::{Plan, Rule, Way};
+use alloc::format;
+use alloc::vec::Vec;
 use core::fmt::Arguments;
-use ringway_wire::Uri;
+use ringway_wire::{Host, Uri};
 
 /// Hears what each step of a decision found. Live calls have nobody who listens, and then
 /// nothing is written either.
@@ -43,7 +45,9 @@ pub(crate) fn targets(ours: Ours<'_>, target: &[u8], witness: &mut impl Witness)
     }
     if !is_ours(ours, &uri) {
         witness.found("domain", format_args!("not one of ours"));
-        return Targets::Known(match Way::of_uri(&uri) {
+        let bare = without_own_maddr(&uri);
+        let target = bare.as_deref().unwrap_or(target);
+        return Targets::Known(match Uri::parse(target).ok().and_then(|uri| Way::of_uri(&uri)) {
             Some(way) => Plan::single(target, way, Rule::RequestUri),
             None => Plan::refuse(Reject::NotOurDomain),
         });
@@ -72,6 +76,40 @@ fn by_maddr(ours: Ours<'_>, uri: &Uri<'_>) -> Option<Way> {
     let Uri::Sip(sip) = uri else { return None };
     let host = sip.maddr().filter(|host| !ours.answers_to(host));
     host.and_then(|_| Way::of_uri(uri))
+}
+
+/// A URI of another domain whose `maddr` led to us, as it goes on from here.
+//= RFC 3261 16.4
+// "the proxy MUST strip the maddr and any non-default port or"
+fn without_own_maddr(uri: &Uri<'_>) -> Option<Vec<u8>> {
+    let Uri::Sip(sip) = uri else { return None };
+    sip.maddr()?;
+    let mut bare = if sip.secure { b"sips:".to_vec() } else { b"sip:".to_vec() };
+    if let Some(user) = sip.user {
+        bare.extend_from_slice(user);
+        if let Some(password) = sip.password {
+            bare.push(b':');
+            bare.extend_from_slice(password);
+        }
+        bare.push(b'@');
+    }
+    match sip.host {
+        Host::Name(name) => bare.extend_from_slice(name),
+        Host::V4(ip) => bare.extend_from_slice(format!("{ip}").as_bytes()),
+        Host::V6(ip) => bare.extend_from_slice(format!("[{ip}]").as_bytes()),
+    }
+    let goes = |name: &[u8]| {
+        name.eq_ignore_ascii_case(b"maddr") || name.eq_ignore_ascii_case(b"transport")
+    };
+    for (name, value) in sip.params.iter().filter(|(name, _)| !goes(name)) {
+        bare.push(b';');
+        bare.extend_from_slice(name);
+        if let Some(value) = value {
+            bare.push(b'=');
+            bare.extend_from_slice(value);
+        }
+    }
+    Some(bare)
 }
 
 fn is_ours(ours: Ours<'_>, uri: &Uri<'_>) -> bool {
