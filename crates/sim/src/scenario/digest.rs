@@ -1,5 +1,6 @@
 //! How a phone answers a challenge (RFC 7616 §3.4). Written apart from the server's code.
 
+use crate::scenario::sip::Sip;
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512_256};
 
@@ -38,6 +39,12 @@ impl Challenge {
             stale: find("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
             used: 0,
         })
+    }
+
+    /// Takes the credentials for its realm out of a message; those for others stay.
+    pub fn remove_answers(&self, header: &str, message: &mut Sip) {
+        let realm = format!("realm=\"{}\"", self.realm);
+        message.headers.retain(|(name, value)| name != header || !value.contains(&realm));
     }
 
     /// The credentials for a request.

@@ -122,6 +122,10 @@ impl<'s> Play<'s> {
 
     fn arrived(&mut self, phone: usize, flow: Flow, bytes: &[u8]) -> Result<(), Failure> {
         let name = self.stage.phones[phone].name.clone();
+        if bytes == b"\r\n" {
+            let pong = Sip { first: "pong".to_owned(), ..Sip::default() };
+            return self.compare(name, &pong, (&[], Some(flow)));
+        }
         well_formed(bytes)
             .map_err(|what| Failure { line: 0, what: format!("{name} got {what}") })?;
         let message = Sip::read(bytes).unwrap_or_default();

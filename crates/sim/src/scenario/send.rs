@@ -54,7 +54,7 @@ impl Stage {
     ) -> Result<(Sip, Option<Flow>, Option<usize>), String> {
         let what = step.words[0].as_str();
         let argument = step.words.get(1).map(|word| self.fill(word)).transpose()?;
-        let argument = argument.filter(|word| word != "auth");
+        let argument = argument.filter(|word| word != "auth").map(|word| bare(&word).to_owned());
         let label = step.option("call");
         let speaker = &mut self.phones[phone];
         if what == "forward" || what == "back" {
@@ -155,7 +155,7 @@ impl Stage {
         let header = if method == "REGISTER" { "Authorization" } else { "Proxy-Authorization" };
         let header = if by_hand { challenge.header } else { header };
         let answer = challenge.answer((&user, &password), (&method, &uri), nc);
-        message.remove(header);
+        challenge.remove_answers(header, message);
         message.add(header, answer.ok_or("an algorithm nobody knows")?);
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Stage {
         let user = speaker.aor.split('@').next().unwrap_or("");
         let answer = challenge.answer((user, &speaker.password), (&method, &uri), nc);
         let Some(answer) = answer else { return false };
-        again.remove(header);
+        challenge.remove_answers(header, &mut again);
         again.add(header, answer);
         if method == "INVITE" {
             let ack = speaker.ack(call);
@@ -215,6 +215,11 @@ impl Stage {
         self.transmit(phone, flow, &bytes);
         Ok(())
     }
+}
+
+/// A URI that was copied out of a header with its `<>`.
+fn bare(word: &str) -> &str {
+    word.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(word)
 }
 
 impl Phone {
@@ -257,7 +262,8 @@ impl Phone {
         Ok(())
     }
 
-    /// Notes the first challenge that this phone can answer.
+    /// Notes the first challenge that this phone can answer: for its own realm, if it was ever
+    /// asked for that.
     pub(crate) fn note_challenge(&mut self, response: &Sip) {
         let headers = if response.status() == Some(401) {
             ("WWW-Authenticate", "Authorization")
@@ -268,8 +274,11 @@ impl Phone {
             self.algorithms.is_empty() || self.algorithms.contains(&challenge.algorithm)
         };
         let all = response.all(headers.0).into_iter();
-        let first = all.filter_map(|value| Challenge::read(headers.1, value)).find(can);
-        self.challenge = first.or(self.challenge.take());
+        let all: Vec<_> =
+            all.filter_map(|value| Challenge::read(headers.1, value)).filter(can).collect();
+        let own = |challenge: &&Challenge| self.aor.ends_with(&format!("@{}", challenge.realm));
+        let first = all.iter().find(own).cloned();
+        self.challenge = first.or(self.challenge.take()).or_else(|| all.first().cloned());
     }
 
     /// Takes the challenge for another algorithm out of the last response.

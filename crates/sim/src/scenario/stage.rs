@@ -217,7 +217,12 @@ impl Stage {
         };
         let header = |message: Option<&Sip>, header: &str| {
             let message = message.ok_or_else(unknown)?;
-            Ok(message.joined(header))
+            let Some((name, nth)) = header.split_once('.') else {
+                return Ok(message.joined(header));
+            };
+            let nth = nth.parse::<usize>().ok().and_then(|nth| nth.checked_sub(1));
+            let value = nth.and_then(|nth| message.all(name).get(nth).copied());
+            value.map(str::to_owned).ok_or_else(unknown)
         };
         match what.split_once('.') {
             Some(("last", name)) => header(phone.received.last(), name),

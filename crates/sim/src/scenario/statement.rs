@@ -34,7 +34,7 @@ impl Stage {
                     self.world.hang_up(connection);
                 }
             }
-            ("gone", Some(name)) => self.gone(name)?,
+            ("gone", Some(name)) => self.gone(name, step)?,
             ("restart", None) => {
                 self.world.restart();
                 self.excuse(|_| true);
@@ -59,8 +59,13 @@ impl Stage {
         }
     }
 
-    fn gone(&mut self, name: &str) -> Result<(), String> {
+    fn gone(&mut self, name: &str, step: &Step) -> Result<(), String> {
         let phone = self.known(name)?;
+        if step.option("over").is_some() {
+            let transport = transport(step)?;
+            self.world.close(transport, self.phones[phone].address);
+            return Ok(());
+        }
         self.excuse(|at| at == phone);
         let Self { world, phones, .. } = self;
         let phone = &mut phones[phone];
@@ -103,11 +108,7 @@ impl Stage {
         if at_home && !is_peer && !step.says("stranger") {
             self.add_account(&aor, None);
         }
-        let transport = match step.option("over") {
-            None | Some("udp") => Transport::Udp,
-            Some("tcp") => Transport::Tcp,
-            Some(other) => return Err(format!("`{other}` is no transport here")),
-        };
+        let transport = transport(step)?;
         let address = step.option("address").map(str::parse::<SocketAddr>).transpose();
         let address = address.map_err(|_| "an address is IP:PORT")?;
         let at = self.add_phone(name, &aor, (transport, address, step.says("v6")));
@@ -217,15 +218,23 @@ impl Stage {
         let endpoint = phone.map(|phone| self.phones[phone].endpoint);
         let mut conditions = endpoint.map_or(network.default, |e| network.conditions(e));
         conditions.delay = duration(step, "delay")?.unwrap_or(conditions.delay);
-        conditions.cut = step.says("cut");
+        let was_cut = std::mem::replace(&mut conditions.cut, step.says("cut"));
         match endpoint {
             Some(endpoint) => network.set(endpoint, conditions),
             None => network.default = conditions,
         }
-        if conditions.cut {
+        if conditions.cut || was_cut {
             self.excuse(|at| phone.is_none_or(|phone| phone == at));
         }
         Ok(())
+    }
+}
+
+fn transport(step: &Step) -> Result<Transport, String> {
+    match step.option("over") {
+        None | Some("udp") => Ok(Transport::Udp),
+        Some("tcp") => Ok(Transport::Tcp),
+        Some(other) => Err(format!("`{other}` is no transport here")),
     }
 }
 
