@@ -11,7 +11,7 @@ pub(crate) fn grammar(request: &Message<'_>) -> Result<(), Reject> {
     Err(match malformed.fault {
         Fault::Version => Reject::VersionNotSupported,
         //= RFC 4475 3.1.2.18
-        // "a 501 (Not Implemented) response would be preferred"
+        // "501 (particularly at proxies) has better future-proof"
         Fault::MethodMismatch if matches!(request.method(), Method::Other(_)) => {
             Reject::UnknownMethodMismatch
         }

@@ -243,8 +243,8 @@ fn run(
                     }
                 }
             }
-            //= RFC 5626 4.4.1
-            // "the server MUST respond with a \"pong\""
+            //= RFC 5626 5.4
+            // "When a server receives a double CRLF sequence between SIP messages on"
             // More pings than can be queued are a flood: one answer serves them all.
             Some(Ok(Frame::Ping)) => drop(pongs.try_send(())),
             Some(Ok(Frame::Pong)) => {}

@@ -91,7 +91,7 @@ impl Node {
         let keys = &self.setup.keys;
         let received = ack.values(Name::Via).next().unwrap_or_default();
         //= RFC 3261 16.11
-        // "the proxy SHOULD compute a value"
+        // "be computed as a combinatoric function of message parameters which are invariant on retransmission."
         let hash = keys.hash128(b"stateless branch", &[received, ack.call_id()]);
         let branch = ClientBranch {
             client: (hash >> 64) as u64 | 1 << 63,

@@ -58,7 +58,7 @@ impl Node {
         let locating = context.branches.iter().all(|branch| branch.client.is_none());
         if nobody_asked || (locating && context.all_done()) {
             //= RFC 3261 9.2
-            // "it immediately responds to the original request with a 487"
+            // "SHOULD immediately respond to the INVITE with a 487"
             return self.answer(now, id, status::REQUEST_TERMINATED, out);
         }
         self.conclude(now, id, out);

@@ -38,7 +38,7 @@ pub(crate) fn drop_asserted(
 
 /// A wish to the first proxy alone.
 //= RFC 3325 6
-// "If the P-Preferred-Identity header field is present"
+// "The proxy MUST remove the user-"
 fn is_preferred(name: &[u8]) -> bool {
     starts(name, b"p-preferred-")
 }

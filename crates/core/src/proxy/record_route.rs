@@ -70,7 +70,7 @@ fn entry(
         }
     }
     //= RFC 3261 16.6
-    // "The URI MUST contain an lr parameter"
+    // "This URI MUST contain an lr parameter"
     out.extend_from_slice(b";lr>");
     Some(out)
 }

@@ -166,7 +166,7 @@ impl ResponseContext {
 /// again in another way (§16.7 step 6).
 fn rank(status: u16) -> (u8, u8) {
     //= RFC 3261 16.7
-    // "it MUST forward that response if there is a 6xx class response"
+    // "It MUST choose from the 6xx"
     let class = match status {
         600..=699 => 0,
         300..=399 => 1,

@@ -36,7 +36,7 @@ impl Node {
         }
         let Some((id, purpose)) = self.client_of(response) else {
             //= RFC 6026 7.3
-            // "MUST NOT be forwarded"
+            // "The proxy MUST NOT forward the response if there is no matching"
             let reason = DropReason::StrayResponse;
             return out.event(Event::Dropped { reason, source });
         };
@@ -151,7 +151,7 @@ impl Node {
         let Some(branch) = context.branches.get_mut(at) else { return };
         if let (true, 101..) = (is_invite, status) {
             //= RFC 3261 16.7
-            // "the proxy MUST reset timer C to fire later"
+            // "the proxy MUST reset timer C for that client"
             if let Some(timer) = branch.timer_c.take() {
                 self.timers.cancel(timer);
                 let again = Timer::C(id, at as u8);

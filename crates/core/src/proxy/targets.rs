@@ -68,7 +68,7 @@ impl Node {
         self.servers.belongs_to(server, context);
         if is_invite {
             //= RFC 3261 16.2
-            // "a stateful proxy MAY choose to generate a 100"
+            // "MUST behave as a UAS with respect to sending an immediate provisional"
             self.answer(now, context, status::TRYING, out);
         }
         match claim {

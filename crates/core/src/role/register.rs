@@ -76,7 +76,7 @@ impl Node {
             claim = Some(right);
         }
         //= RFC 3261 10.3
-        // "MUST return a 404 (Not Found) response and skip the remaining steps"
+        // "MUST send a 404 (Not Found) response and skip the remaining steps."
         let known = aor
             .filter(|aor| self.snapshot.accounts.find(aor).is_some_and(|account| account.enabled));
         let aor = known.ok_or(Reject::NoSuchUser)?;

@@ -81,7 +81,7 @@ impl State {
         match self {
             Self::Proceeding { .. } | Self::Completed { .. } => (self, Action::Resend),
             //= RFC 6026 7.1
-            // "any retransmissions of the INVITE request"
+            // "any retransmissions of the INVITE received will match this transaction"
             Self::Accepted { .. } | Self::Confirmed { .. } | Self::Terminated => {
                 (self, Action::Nothing)
             }
@@ -96,7 +96,7 @@ impl State {
             }
             (Self::Proceeding { .. }, 200..=299) => {
                 //= RFC 6026 7.1
-                // "Timer L is set to 64*T1"
+                // "set Timer L to 64*T1"
                 (Self::Accepted { linger: now + T1_64 }, Action::Send)
             }
             (Self::Proceeding { .. }, _) => {

@@ -22,7 +22,7 @@ impl ServerKey {
         let host = host_bytes(&via, &mut space);
         match via.branch() {
             //= RFC 3261 17.2.3
-            // "The branch parameter in the request is the same as the one in"
+            // "the branch parameter in the request is equal to the one in the"
             Some(branch) if branch.len() > COOKIE.len() && starts_with_cookie(branch) => {
                 let parts = [branch, host, &port, method.as_bytes()];
                 Some(Self(keys.hash128(b"transaction", &parts)))
