@@ -12,7 +12,7 @@ mod admin;
 
 use crate::config::{self, Config};
 use crate::log;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use exit::{Exit, Trouble};
 use std::ffi::OsString;
@@ -38,20 +38,20 @@ pub struct Cli {
 /// What every command takes.
 #[derive(Args, Clone, Debug)]
 pub struct Global {
-    /// The configuration file
+    /// The configuration file [env: RINGWAY_CONFIG]
     ///
     /// Without it /etc/ringway/ringway.toml is read if it exists; without any, the server
     /// listens on port 5060 and keeps its data in a default folder.
-    #[arg(short, long, global = true, value_name = "FILE", env = "RINGWAY_CONFIG")]
+    #[arg(short, long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// The folder for accounts and registrations
-    #[arg(long, global = true, value_name = "DIR", env = "RINGWAY_DATA_DIR")]
+    /// The folder for accounts and registrations [env: RINGWAY_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data: Option<PathBuf>,
     /// How results are printed
     #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: Form,
     /// Print nothing but errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Log more; twice logs every message's fate
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -143,10 +143,14 @@ fn dispatch(global: &Global, command: Command) -> Result<(), Trouble> {
 impl Global {
     /// The configuration, with what the command line says put over it.
     pub(crate) fn load(&self) -> Result<Config, Trouble> {
-        let mut config = config::load(self.config.as_deref())
+        let file = self.config.clone().or_else(|| environment("RINGWAY_CONFIG"));
+        let mut config = config::load(file.as_deref())
             .map_err(|error| Trouble::new(Exit::Config, error.to_string()))?;
-        if let Some(data) = &self.data {
-            config.data.clone_from(data);
+        if let Some(data) = self.data.clone().or_else(|| environment("RINGWAY_DATA_DIR")) {
+            config.data = std::path::absolute(&data).map_err(|error| {
+                let message = format!("ringway: no folder {}: {error}", data.display());
+                Trouble::new(Exit::Usage, message)
+            })?;
         }
         Ok(config)
     }
@@ -166,6 +170,11 @@ impl Global {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         !self.no_color && !unwanted && io::IsTerminal::is_terminal(&io::stderr())
     }
+}
+
+/// A path that the environment gives; an empty one is none.
+fn environment(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// Writes to standard output. A reader that has enough (`| head`) ends the program quietly.

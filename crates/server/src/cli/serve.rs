@@ -2,14 +2,17 @@
 
 use super::Global;
 use super::exit::{Exit, Trouble};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::control::socket::CannotControl;
 use crate::listen::CannotListen;
 use crate::server::{CannotStart, start};
 use crate::signals::Signals;
 use crate::{limits, log};
 use ringway_store::StoreError;
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use tracing::{info, warn};
 
 pub(crate) fn run(global: &Global, config: &Config) -> Result<(), Trouble> {
@@ -18,6 +21,7 @@ pub(crate) fn run(global: &Global, config: &Config) -> Result<(), Trouble> {
     let signals = Signals::listen().map_err(|error| {
         Trouble::new(Exit::Failed, format!("ringway: cannot wait for signals: {error}"))
     })?;
+    make_run_folder(&config.control())?;
     let running = start(&config.startup()).map_err(|error| cannot_start(config, &error))?;
     let file = config.file.as_ref().map(|file| file.display().to_string());
     info!(
@@ -33,6 +37,28 @@ pub(crate) fn run(global: &Global, config: &Config) -> Result<(), Trouble> {
     signals.wait();
     running.shutdown(limits::DRAIN);
     Ok(())
+}
+
+/// The folder of the usual control socket is ours to make; any other is its owner's.
+fn make_run_folder(control: &Path) -> Result<(), Trouble> {
+    let Some(folder) = control.parent().filter(|_| control == Path::new(config::CONTROL)) else {
+        return Ok(());
+    };
+    match DirBuilder::new().mode(0o755).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            let exit = match error.kind() {
+                io::ErrorKind::PermissionDenied => Exit::Denied,
+                _ => Exit::Failed,
+            };
+            let message = format!(
+                "ringway: cannot start: cannot make {} for the control socket: {error}; make it, \
+                 or set `control` under [server]",
+                folder.display()
+            );
+            Err(Trouble::new(exit, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a person is told, and the exit code that says it to a program.

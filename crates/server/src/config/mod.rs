@@ -8,11 +8,13 @@
 pub mod problem;
 pub mod settings;
 mod value;
+mod address;
 mod read;
 #[cfg(test)]
 mod tests;
 
 use crate::control::client::Place;
+use crate::limits;
 use crate::listen::Endpoint;
 use crate::log;
 use crate::server::{Data, Startup};
@@ -20,12 +22,18 @@ use crate::tcp::StreamLimits;
 use problem::{Invalid, Problem};
 use ringway_core::flow::Transport;
 use ringway_core::snapshot::{Peer, Settings};
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use tracing::level_filters::LevelFilter;
 
 /// Where the configuration is looked for when no other file is named.
 pub const FILE: &str = "/etc/ringway/ringway.toml";
+/// Where the system's own server keeps its data.
+pub const DATA: &str = "/var/lib/ringway";
+/// Its control socket.
+pub const CONTROL: &str = "/run/ringway/ringway.sock";
 
 /// What the server shall be; every value is a possible one.
 #[derive(Clone, Debug)]
@@ -40,7 +48,7 @@ pub struct Config {
     pub advertise: Option<IpAddr>,
     /// The folder for accounts and registrations.
     pub data: PathBuf,
-    /// The control socket; where none is named it stands in the data folder.
+    /// The control socket; where none is named it stands where custom has it.
     pub control: Option<PathBuf>,
     /// Worker threads; 0 is one per processor.
     pub workers: usize,
@@ -83,9 +91,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The control socket.
+    /// The control socket. That of the system's own server stands where its group reaches it:
+    /// nobody else may look into the data folder.
     pub fn control(&self) -> PathBuf {
-        self.control.clone().unwrap_or_else(|| self.data.join("ringway.sock"))
+        match &self.control {
+            Some(control) => control.clone(),
+            None if self.data == Path::new(DATA) => CONTROL.into(),
+            None => self.data.join("ringway.sock"),
+        }
     }
 
     /// What the server is started with.
@@ -125,10 +138,21 @@ impl Config {
 pub fn load(named: Option<&Path>) -> Result<Config, Invalid> {
     let file = match named {
         Some(file) => file,
-        None if Path::new(FILE).exists() => Path::new(FILE),
-        None => return Ok(Config::default()),
+        // One that is there and cannot be read is no reason to go on as if it were not.
+        None => match Path::new(FILE).symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
+            _ => Path::new(FILE),
+        },
     };
-    let text = std::fs::read(file).map_err(|cause| Invalid::unreadable(file, &cause))?;
+    let mut text = Vec::new();
+    let limit = limits::CONFIG_BYTES;
+    File::open(file)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut text))
+        .map_err(|cause| Invalid::unreadable(file, &cause))?;
+    if text.len() as u64 > limit {
+        let cause = io::Error::other(format!("it has more than {limit} bytes"));
+        return Err(Invalid::unreadable(file, &cause));
+    }
     let text = String::from_utf8(text).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
@@ -151,7 +175,7 @@ pub fn parse(file: &Path, text: &str) -> Result<Config, Invalid> {
 
 /// `/var/lib/ringway` for root, else the user's own data folder.
 fn default_data() -> PathBuf {
-    let system = PathBuf::from("/var/lib/ringway");
+    let system = PathBuf::from(DATA);
     if nix::unistd::geteuid().is_root() {
         return system;
     }

@@ -5,6 +5,10 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Columns of a line of the file that are shown.
+const WINDOW: usize = 72;
 
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +36,17 @@ impl Problem {
             None => format!("known are {}", known.join(", ")),
         };
         Self { number: 2, span, message: what, label }
+    }
+
+    /// Whether it says what was probably meant.
+    pub(crate) fn is_guess(&self) -> bool {
+        self.label.starts_with("did you mean")
+    }
+
+    /// With the section it belongs to.
+    #[must_use]
+    pub(crate) fn belongs(self, section: &str) -> Self {
+        Self { label: format!("it belongs under [{section}]"), ..self }
     }
 
     /// A value that cannot be.
@@ -76,6 +91,7 @@ impl Invalid {
         let unreadable = match cause.kind() {
             io::ErrorKind::NotFound => "there is no such file".to_owned(),
             io::ErrorKind::PermissionDenied => "not allowed to read it".to_owned(),
+            io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
             _ => cause.to_string(),
         };
         let unreadable = Some(unreadable);
@@ -86,18 +102,75 @@ impl Invalid {
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
+}
 
-    /// Line and column of a byte, both from 1; the column counts characters.
-    fn place(&self, at: usize) -> (usize, usize, &str) {
-        let at = floor_char_boundary(&self.text, at);
-        let before = &self.text[..at];
-        let begin = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = self.text[begin..].lines().next().unwrap_or_default();
-        (before.matches('\n').count() + 1, self.text[begin..at].chars().count() + 1, line)
+/// A place in the text, and its line as it can be shown.
+struct Excerpt {
+    /// Counted from 1.
+    line: usize,
+    /// In characters, counted from 1.
+    column: usize,
+    shown: String,
+    /// Columns of a terminal before the place, and under it.
+    before: usize,
+    under: usize,
+}
+
+impl Excerpt {
+    fn of(text: &str, span: &Range<usize>) -> Self {
+        let at = floor_char_boundary(text, span.start);
+        let begin = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = text[begin..].lines().next().unwrap_or_default();
+        let (before, rest) = line.split_at((at - begin).min(line.len()));
+        let end = floor_char_boundary(text, span.end).saturating_sub(at);
+        let marked = rest.get(..end.min(rest.len())).unwrap_or(rest);
+        let column = before.chars().count() + 1;
+        let number = text[..begin].matches('\n').count() + 1;
+        let width = |text: &str| visible(text).width();
+        let excerpt = Self {
+            line: number,
+            column,
+            before: width(before),
+            under: width(marked).max(1),
+            shown: visible(line),
+        };
+        excerpt.cut()
+    }
+
+    /// The part of a long line around the place.
+    fn cut(self) -> Self {
+        if self.shown.width() <= WINDOW {
+            return self;
+        }
+        let from = (self.before + self.under.min(WINDOW / 2)).saturating_sub(WINDOW * 3 / 4);
+        let (mut shown, mut at, mut first) = (String::new(), 0, None);
+        for c in self.shown.chars() {
+            let width = c.width().unwrap_or(0);
+            if at >= from && at + width <= from + WINDOW {
+                first.get_or_insert(at);
+                shown.push(c);
+            }
+            at += width;
+        }
+        let before = self.before.saturating_sub(first.unwrap_or(0));
+        let under = self.under.min(WINDOW.saturating_sub(before)).max(1);
+        Self { shown, before, under, ..self }
     }
 }
 
-fn floor_char_boundary(text: &str, at: usize) -> usize {
+/// A line as it can be shown: what would move the cursor is one sign.
+fn visible(line: &str) -> String {
+    let sign = |c: char| match c {
+        '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c => c,
+    };
+    line.chars().map(sign).collect()
+}
+
+/// The last place up to `at` between two characters.
+pub(crate) fn floor_char_boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
 
@@ -108,23 +181,21 @@ impl fmt::Display for Invalid {
             return write!(f, "error: cannot read the configuration {file}: {cause}");
         }
         for problem in &self.problems {
-            let (number, column, line) = self.place(problem.span.start);
-            let end = floor_char_boundary(&self.text, problem.span.end);
-            let marked = self.text.get(problem.span.start..end).unwrap_or_default();
-            let marked = marked.lines().next().unwrap_or_default().chars().count().max(1);
-            let room = line.chars().count().saturating_sub(column - 1).max(1);
-            let margin = " ".repeat(number.to_string().len());
-            writeln!(f, "error[E-CFG-{:03}]: {}", problem.number, problem.message)?;
-            writeln!(f, "{margin} ┌─ {file}:{number}:{column}")?;
-            // A tab would put the carets elsewhere.
-            writeln!(f, "{number} │ {}", line.replace('\t', " "))?;
-            let carets = "^".repeat(marked.min(room));
-            let label = format!("{}{carets} {}", " ".repeat(column - 1), problem.label);
-            writeln!(f, "{margin} │ {}", label.trim_end())?;
+            let Excerpt { line, column, shown, before, under } =
+                Excerpt::of(&self.text, &problem.span);
+            let number = line.to_string();
+            let margin = " ".repeat(number.len());
+            let (before, carets) = (" ".repeat(before), "^".repeat(under));
+            let message = visible(&problem.message);
+            let marks = format!("{before}{carets} {}", visible(&problem.label));
+            writeln!(f, "error[E-CFG-{:03}]: {message}", problem.number)?;
+            writeln!(f, "{margin} ┌─ {file}:{line}:{column}")?;
+            writeln!(f, "{number} │ {}", shown.trim_end())?;
+            writeln!(f, "{margin} │ {}", marks.trim_end())?;
         }
         let count = self.problems.len();
         let errors = if count == 1 { "error" } else { "errors" };
-        write!(f, "{count} {errors}; docs/configuration.md lists all settings")
+        write!(f, "{count} {errors}; ringway check --print-defaults shows all settings")
     }
 }
 

@@ -1,67 +1,189 @@
 //! Walks through the file: finds the setting for each key, and notes all that is wrong.
 
 use super::Config;
-use super::problem::Problem;
+use super::problem::{Problem, floor_char_boundary};
 use super::settings::{PEER, SECTIONS, Section, Setting, empty_peer};
-use super::value::Value;
-use ringway_core::snapshot::Peer;
+use super::value::{Value, spoken};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+type Span = Range<usize>;
 
 /// Puts what the text says into `config`; hands back all that is wrong.
 pub(crate) fn read(text: &str, config: &mut Config) -> Vec<Problem> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    // What follows after the first slip is guesswork, and so is what such a text would mean.
-    if let Some(error) = errors.first() {
-        let message = error.message().lines().collect::<Vec<_>>().join("; ");
-        return vec![Problem::syntax(error.span().unwrap_or(0..0), message)];
-    }
-    let mut problems = Vec::new();
+    let mut statements = Vec::new();
+    list_statements(table.get_ref(), &mut statements);
+    let broken = syntax(text, &errors, &statements);
+    let mut reader = Reader { config, places: BTreeMap::new(), problems: Vec::new() };
     for (name, value) in table.get_ref() {
-        top(name, value, config, &mut problems);
+        reader.top(name, value);
     }
-    if problems.is_empty() {
-        problems.extend(together(config, text));
+    if reader.problems.is_empty() {
+        reader.together();
     }
+    let mut problems = reader.problems;
+    problems.retain(|problem| broken.iter().all(|b| !b.explains(text, &problem.span)));
+    problems.extend(broken.into_iter().map(|broken| broken.problem));
     problems
 }
 
-fn top<'a>(
-    name: &Spanned<std::borrow::Cow<'a, str>>,
-    value: &'a Spanned<DeValue<'a>>,
-    config: &mut Config,
-    problems: &mut Vec<Problem>,
-) {
-    let text = name.get_ref().as_ref();
-    if text == "peer" {
-        return peers(value, config, problems);
+/// A slip of syntax, and what it makes meaningless.
+struct Broken {
+    problem: Problem,
+    statement: Span,
+}
+
+impl Broken {
+    /// Whether something that is wrong there may be wrong only because of the slip.
+    fn explains(&self, text: &str, span: &Span) -> bool {
+        let line = |at: usize| text.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count();
+        let at = self.problem.span.start.min(text.len());
+        let begin = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        // Under a broken [title] are settings of nobody knows what.
+        let title = text[begin..].trim_start().starts_with('[');
+        (self.statement.start..=self.statement.end).contains(&span.start)
+            || line(span.start.min(text.len())) == line(at)
+            || (title && span.start >= begin)
     }
-    let Some(section) = SECTIONS.iter().find(|section| section.name == text) else {
-        let mut known: Vec<_> = SECTIONS.iter().map(|section| section.name).collect();
-        known.push("peer");
-        let message = if value.get_ref().is_table() {
-            format!("there is no section [{text}]")
-        } else {
-            format!("there is no setting \"{text}\" outside of the sections")
+}
+
+/// Of each statement the first slip: the others follow from it.
+fn syntax(text: &str, errors: &[toml::de::Error], statements: &[Span]) -> Vec<Broken> {
+    let place = |error: &toml::de::Error| {
+        let span = error.span().unwrap_or(text.len()..text.len());
+        let span = floor_char_boundary(text, span.start)..floor_char_boundary(text, span.end);
+        // Where something is missing, it is missing behind what is there.
+        let there = text[..span.start].trim_end().len();
+        let elsewhere = text[there..span.start].contains('\n') || text[..there].ends_with('=');
+        if span.is_empty() && elsewhere { there..there } else { span }
+    };
+    let mut errors: Vec<_> = errors.iter().map(|error| (place(error), error)).collect();
+    errors.sort_by_key(|(span, _)| span.start);
+    let mut broken: Vec<Broken> = Vec::new();
+    for (span, error) in errors {
+        if broken.iter().any(|before| before.explains(text, &span)) {
+            continue;
+        }
+        let mut around = statements.iter();
+        let around = around.find(|s| s.start <= span.start && span.start <= s.end);
+        let statement = around.cloned().unwrap_or_else(|| span.clone());
+        let said = match error.message() {
+            // The parser takes nothing for a text without quotes.
+            _ if span.is_empty() && text[..span.start].ends_with('=') => {
+                "a value is missing".into()
+            }
+            message => message.lines().collect::<Vec<_>>().join("; "),
         };
-        // A setting that lost its section is the most common slip.
-        let home = SECTIONS.iter().find(|s| s.settings.iter().any(|setting| setting.key == text));
-        problems.push(match home {
-            Some(home) => Problem {
-                label: format!("it belongs under [{}]", home.name),
-                ..Problem::unknown(name.span(), message, text, &known)
-            },
-            None => Problem::unknown(name.span(), message, text, &known),
-        });
-        return;
-    };
-    let Some(table) = value.get_ref().as_table() else {
-        let message = format!("{text} is a section");
-        let label = format!("write [{text}] on a line of its own, and its settings below");
-        problems.push(Problem::value(value.span(), message, label));
-        return;
-    };
-    fill(section, table, config, problems);
+        broken.push(Broken { problem: Problem::syntax(span, said), statement });
+    }
+    broken
+}
+
+/// From where to where each `key = value` goes.
+fn list_statements(table: &DeTable<'_>, statements: &mut Vec<Span>) {
+    for (key, value) in table {
+        let (key, span) = (key.span(), value.span());
+        match value.get_ref() {
+            DeValue::Table(inner) if span.start <= key.start => list_statements(inner, statements),
+            _ => statements.push(key.start.min(span.start)..key.end.max(span.end)),
+        }
+    }
+}
+
+struct Reader<'c> {
+    config: &'c mut Config,
+    /// Where each setting stands that was read.
+    places: BTreeMap<String, Span>,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn top<'a>(&mut self, name: &Spanned<Cow<'a, str>>, value: &'a Spanned<DeValue<'a>>) {
+        let text = name.get_ref().as_ref();
+        if text == PEER.name {
+            return self.peers(value);
+        }
+        let Some(section) = SECTIONS.iter().find(|section| section.name == text) else {
+            return self.problems.push(no_section(name, value));
+        };
+        let Some(table) = value.get_ref().as_table() else {
+            let message = format!("{text} is a section");
+            let label = format!("write [{text}] on a line of its own, and its settings below");
+            return self.problems.push(Problem::value(value.span(), message, label));
+        };
+        let (problems, places) = (&mut self.problems, &mut self.places);
+        fill(section, table, self.config, (problems, places));
+    }
+
+    fn peers<'a>(&mut self, value: &'a Spanned<DeValue<'a>>) {
+        let Some(tables) = value.get_ref().as_array() else {
+            let label = "write [[peer]], in two brackets";
+            return self.problems.push(Problem::value(value.span(), "peers are a list", label));
+        };
+        for table in tables.iter() {
+            let Some(settings) = table.get_ref().as_table() else {
+                let problem = Problem::value(table.span(), "a peer is a table", "write [[peer]]");
+                self.problems.push(problem);
+                continue;
+            };
+            let (mut peer, mut places, before) =
+                (empty_peer(), BTreeMap::new(), self.problems.len());
+            fill(&PEER, settings, &mut peer, (&mut self.problems, &mut places));
+            if self.problems.len() > before {
+                continue;
+            }
+            if let Some(lacking) = missing(&PEER, settings) {
+                let message = format!("a peer without \"{}\"", lacking.key);
+                self.problems.push(Problem::value(table.span(), message, lacking.what));
+                continue;
+            }
+            let namesake = self.config.peers.iter().any(|other| other.name == peer.name);
+            if let (true, Some(place)) = (namesake, places.remove("peer.name")) {
+                let message = format!("two peers are called \"{}\"", peer.name);
+                self.problems.push(Problem::value(place, message, "give this one another name"));
+                continue;
+            }
+            self.config.peers.push(peer);
+        }
+    }
+
+    /// What is only wrong together.
+    fn together(&mut self) {
+        let settings = &self.config.settings;
+        let (least, usual, most) =
+            (settings.expires_min_s, settings.expires_default_s, settings.expires_max_s);
+        let time = |seconds: u32| spoken(u64::from(seconds));
+        let streams = &self.config.streams;
+        let (each, all) = (streams.connections_per_address, streams.connections);
+        for (wrong, (lower, low), (upper, high)) in [
+            (
+                least > usual,
+                ("registrar.expires_min", time(least)),
+                ("registrar.expires_default", time(usual)),
+            ),
+            (
+                usual > most,
+                ("registrar.expires_default", time(usual)),
+                ("registrar.expires_max", time(most)),
+            ),
+            (
+                each > all,
+                ("streams.connections_per_address", each.to_string()),
+                ("streams.connections", all.to_string()),
+            ),
+        ] {
+            let place = self.places.get(lower).or_else(|| self.places.get(upper));
+            if let (true, Some(place)) = (wrong, place) {
+                let message = format!("{lower} ({low}) is more than {upper} ({high})");
+                let label = "change one of the two";
+                self.problems.push(Problem::value(place.clone(), message, label));
+            }
+        }
+    }
 }
 
 /// Applies the settings of one table to `target`.
@@ -69,67 +191,55 @@ fn fill<'a, T>(
     section: &Section<T>,
     table: &'a DeTable<'a>,
     target: &mut T,
-    problems: &mut Vec<Problem>,
+    (problems, places): (&mut Vec<Problem>, &mut BTreeMap<String, Span>),
 ) {
     for (key, value) in table {
         let text = key.get_ref().as_ref();
         let Some(setting) = section.settings.iter().find(|setting| setting.key == text) else {
             let known: Vec<_> = section.settings.iter().map(|setting| setting.key).collect();
-            let message = format!("there is no setting \"{text}\" in [{}]", section.name);
-            problems.push(Problem::unknown(key.span(), message, text, &known));
+            let message = format!("there is no setting {text:?} in [{}]", section.name);
+            let problem = Problem::unknown(key.span(), message, text, &known);
+            problems.push(match home(text) {
+                Some(home) if !problem.is_guess() => problem.belongs(home),
+                _ => problem,
+            });
             continue;
         };
         let name = format!("{}.{}", section.name, setting.key);
-        problems
-            .extend((setting.apply)(target, &Value::new(&name, value)).err().unwrap_or_default());
+        let applied = (setting.apply)(target, &Value::new(&name, value));
+        problems.extend(applied.err().unwrap_or_default());
+        places.insert(name, key.span().start..value.span().end);
     }
 }
 
-fn peers<'a>(value: &'a Spanned<DeValue<'a>>, config: &mut Config, problems: &mut Vec<Problem>) {
-    let tables = value.get_ref().as_array().map(|array| array.iter());
-    let Some(tables) = tables else {
-        let message = "peers are a list";
-        problems.push(Problem::value(value.span(), message, "write [[peer]], in two brackets"));
-        return;
-    };
-    for table in tables {
-        let Some(settings) = table.get_ref().as_table() else {
-            problems.push(Problem::value(table.span(), "a peer is a table", "write [[peer]]"));
-            continue;
-        };
-        let mut peer: Peer = empty_peer();
-        let before = problems.len();
-        fill(&PEER, settings, &mut peer, problems);
-        if problems.len() > before {
-            continue;
-        }
-        if let Some(lacking) = missing(&PEER, settings) {
-            let message = format!("a peer without \"{}\"", lacking.key);
-            problems.push(Problem::value(table.span(), message, lacking.what));
-        }
-        config.peers.push(peer);
+fn no_section<'a>(name: &Spanned<Cow<'a, str>>, value: &Spanned<DeValue<'a>>) -> Problem {
+    let text = name.get_ref().as_ref();
+    let mut known: Vec<_> = SECTIONS.iter().map(|section| section.name).collect();
+    known.push(PEER.name);
+    if value.get_ref().is_table() {
+        let message = format!("there is no section [{text}]");
+        return Problem::unknown(name.span(), message, text, &known);
     }
+    let message = format!("there is no setting {text:?} outside of the sections");
+    let all: Vec<_> = SECTIONS.iter().flat_map(|s| s.settings).map(|setting| setting.key).collect();
+    let problem = Problem::unknown(name.span(), message, text, &all);
+    match home(text) {
+        // A setting that lost its section is the most common slip.
+        Some(home) => problem.belongs(home),
+        None if problem.is_guess() => problem,
+        None => Problem { label: format!("sections are {}", known.join(", ")), ..problem },
+    }
+}
+
+/// The section that has a setting of this name.
+fn home(key: &str) -> Option<&'static str> {
+    let mut sections = SECTIONS.iter();
+    let home = sections.find(|s| s.settings.iter().any(|setting| setting.key == key));
+    home.map(|home| home.name)
 }
 
 /// The first setting that has no default and was not given.
 fn missing<'s, T>(section: &'s Section<T>, table: &DeTable<'_>) -> Option<&'s Setting<T>> {
     let given = |key: &str| table.keys().any(|known| known.get_ref() == key);
     section.settings.iter().find(|setting| setting.default.is_empty() && !given(setting.key))
-}
-
-/// What is only wrong together.
-fn together(config: &Config, text: &str) -> Option<Problem> {
-    let settings = &config.settings;
-    let (least, most) = (settings.expires_min_s, settings.expires_max_s);
-    let at = text.find("expires_").unwrap_or(0);
-    let span = at..text[at..].find(['=', '\n']).map_or(text.len(), |end| at + end);
-    let span = span.start..text[span.clone()].trim_end().len() + span.start;
-    let usual = settings.expires_default_s;
-    (!(least..=most).contains(&usual)).then(|| {
-        let message = format!(
-            "registrar.expires_default must lie between expires_min and expires_max: {least} s \
-             <= {usual} s <= {most} s does not hold"
-        );
-        Problem::value(span, message, "change one of the three")
-    })
 }

@@ -3,14 +3,13 @@
 //! example file are printed from here.
 
 use super::Config;
+use super::address::{domain, endpoint, host, network, overlap};
 use super::problem::Problem;
 use super::value::Value;
-use crate::listen::Endpoint;
 use crate::log;
-use ringway_core::flow::Transport;
 use ringway_core::snapshot::{Algorithm, Peer};
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 /// Settings that stand together; `T` is what they are applied to.
 pub struct Section<T: 'static> {
@@ -61,7 +60,18 @@ pub static SECTIONS: &[Section<Config>] = &[
                         [brackets], or * for all of this machine in both families; 0.0.0.0 and \
                         [::] are all of one family.",
                 apply: |config, value| {
-                    config.listen = each(value, endpoint)?;
+                    let listen = each(value, endpoint)?;
+                    if let Some((one, two)) = overlap(&listen) {
+                        let items = value.list()?;
+                        let message = format!(
+                            "{} and {} take the same socket",
+                            items[one].shown(),
+                            items[two].shown()
+                        );
+                        let label = "keep one of them";
+                        return Err(Problem::value(items[two].span(), message, label).into());
+                    }
+                    config.listen = listen;
                     if config.listen.is_empty() {
                         return Err(value
                             .wrong("a server that listens nowhere serves nobody")
@@ -79,7 +89,7 @@ pub static SECTIONS: &[Section<Config>] = &[
                 apply: |config, value| {
                     config.advertise = match value.text()? {
                         "" => None,
-                        text => Some(address(value, text)?),
+                        _ => Some(host(value)?),
                     };
                     Ok(())
                 },
@@ -91,10 +101,7 @@ pub static SECTIONS: &[Section<Config>] = &[
                 means: "Where accounts and registrations are kept. For others than root the \
                         default is ringway in their own data folder. --data goes before it.",
                 apply: |config, value| {
-                    config.data = match value.text()? {
-                        "" => return Err(value.wrong("the name of a folder is needed").into()),
-                        text => text.into(),
-                    };
+                    config.data = path(value)?;
                     Ok(())
                 },
             },
@@ -103,9 +110,13 @@ pub static SECTIONS: &[Section<Config>] = &[
                 what: "path",
                 default: "\"\"",
                 means: "The control socket, through which commands reach the server that runs. \
-                        By default ringway.sock in the data folder.",
+                        By default /run/ringway/ringway.sock if the data are in /var/lib/ringway, \
+                        else ringway.sock in the data folder.",
                 apply: |config, value| {
-                    config.control = Some(value.text()?).filter(|p| !p.is_empty()).map(Into::into);
+                    config.control = match value.text()? {
+                        "" => None,
+                        _ => Some(path(value)?),
+                    };
                     Ok(())
                 },
             },
@@ -289,10 +300,12 @@ pub static PEER: Section<Peer> = Section {
             default: "",
             means: "What it is called in logs and explanations.",
             apply: |peer, value| {
-                peer.name = match value.text()? {
-                    "" => return Err(value.wrong("a name is needed").into()),
-                    text => text.to_owned(),
-                };
+                let text = value.text()?;
+                let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+                if text.is_empty() || text.len() > 64 || !text.chars().all(plain) {
+                    return Err(value.wrong("a name of letters, digits, - _ . is needed").into());
+                }
+                peer.name = text.to_owned();
                 Ok(())
             },
         },
@@ -409,58 +422,11 @@ fn seconds(value: &Value<'_>, least_s: u64, most_s: u64) -> Result<u32, Problem>
     Ok(value.duration(least_s, most_s)?.as_secs() as u32)
 }
 
-fn domain(value: &Value<'_>) -> Result<String, Problem> {
+/// A path that means the same to whoever reads it, wherever it stands.
+fn path(value: &Value<'_>) -> Result<PathBuf, Problem> {
     let text = value.text()?;
-    let name = text.strip_suffix('.').unwrap_or(text);
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Ok(ip.to_string());
+    if Path::new(text).is_absolute() {
+        return Ok(text.into());
     }
-    if name.len() <= 253 && name.split('.').all(label) {
-        return Ok(name.to_ascii_lowercase());
-    }
-    Err(value.wrong("a domain is a name like example.org, or an address"))
-}
-
-fn address(value: &Value<'_>, text: &str) -> Result<IpAddr, Problem> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    bare.parse().map_err(|_| value.wrong("an address like 192.0.2.1 or 2001:db8::1 is needed"))
-}
-
-fn endpoint(value: &Value<'_>) -> Result<Endpoint, Problem> {
-    let text = value.text()?;
-    let (name, rest) = text.split_once(':').unwrap_or(("", text));
-    let transport = match name.to_ascii_lowercase().as_str() {
-        "udp" => Transport::Udp,
-        "tcp" => Transport::Tcp,
-        _ => return Err(value.wrong("it begins with udp: or tcp:, like \"udp:*:5060\"")),
-    };
-    let Some((host, port)) = rest.rsplit_once(':') else {
-        return Err(value.wrong("a port is missing, like \"udp:*:5060\""));
-    };
-    let port = port.parse().map_err(|_| value.wrong("a port is a number from 0 to 65535"))?;
-    let address = match host {
-        "*" => None,
-        host if host.starts_with('[') == host.contains(':') => Some(address(value, host)?),
-        _ => return Err(value.wrong("an IPv6 address stands in [brackets]: \"udp:[::1]:5060\"")),
-    };
-    Ok(Endpoint { transport, address, port })
-}
-
-fn network(value: &Value<'_>) -> Result<(IpAddr, u8), Problem> {
-    let text = value.text()?;
-    let (host, prefix) = text.split_once('/').map_or((text, None), |(h, p)| (h, Some(p)));
-    let ip = address(value, host)?;
-    let most = if ip.is_ipv4() { 32 } else { 128 };
-    let prefix = match prefix {
-        None => Some(most),
-        Some(prefix) => prefix.parse().ok().filter(|bits| *bits <= most),
-    };
-    let wrong = || value.wrong(format!("the prefix after / is a number from 0 to {most}"));
-    Ok((ip, prefix.ok_or_else(wrong)?))
+    Err(value.wrong("a whole path is needed, beginning with /"))
 }

@@ -120,7 +120,7 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         "[server]\nlisten = []",
         "2:10",
         3,
-        "server.listen cannot be of type array",
+        "server.listen cannot be an empty list",
         "a server that listens nowhere serves nobody",
     ),
     (
@@ -196,11 +196,10 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
     ),
     (
         "[registrar]\nexpires_min = \"1h\"\nexpires_max = \"1m\"",
-        "2:1",
+        "3:1",
         3,
-        "registrar.expires_default must lie between expires_min and expires_max: \
-             3600 s <= 3600 s <= 60 s does not hold",
-        "change one of the three",
+        "registrar.expires_default (1h) is more than registrar.expires_max (1m)",
+        "change one of the two",
     ),
     (
         "[auth]\nalgorithms = [\"SHA256\"]",
@@ -213,7 +212,7 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         "[auth]\nalgorithms = []",
         "2:14",
         3,
-        "auth.algorithms cannot be of type array",
+        "auth.algorithms cannot be an empty list",
         "without one nobody could ever log in",
     ),
     ("[peer]\nname = 1", "1:1", 3, "peers are a list", "write [[peer]], in two brackets"),
@@ -236,8 +235,166 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         "2:8",
         3,
         "peer.name cannot be \"\"",
-        "a name is needed",
+        "a name of letters, digits, - _ . is needed",
     ),
+    (
+        "# expires_max\n[registrar]\nexpires_min = \"1h\"\nexpires_default = \"1m\"",
+        "3:1",
+        3,
+        "registrar.expires_min (1h) is more than registrar.expires_default (1m)",
+        "change one of the two",
+    ),
+    (
+        "[streams]\nconnections = 100",
+        "2:1",
+        3,
+        "streams.connections_per_address (2000) is more than streams.connections (100)",
+        "change one of the two",
+    ),
+    (
+        "[server]\nlisten = [\"udp:*:5060\", \"tcp:*:5060\", \"udp:[::1]:5060\"]",
+        "2:39",
+        3,
+        "\"udp:*:5060\" and \"udp:[::1]:5060\" take the same socket",
+        "keep one of them",
+    ),
+    (
+        "[server]\nlisten = [\"udp:[fe80::1]:5060\"]",
+        "2:11",
+        3,
+        "server.listen cannot be \"udp:[fe80::1]:5060\"",
+        "link-local addresses mean nothing in a SIP message: phones could not answer",
+    ),
+    (
+        "[server]\nlisten = [\"udp:224.0.1.75:5060\"]",
+        "2:11",
+        3,
+        "server.listen cannot be \"udp:224.0.1.75:5060\"",
+        "this is not the address of one machine",
+    ),
+    (
+        "[server]\nlisten = [\"udp:[::1]\"]",
+        "2:11",
+        3,
+        "server.listen cannot be \"udp:[::1]\"",
+        "a port is missing, like \"udp:*:5060\"",
+    ),
+    (
+        "[server]\nlisten = [\"udp:*:+5\"]",
+        "2:11",
+        3,
+        "server.listen cannot be \"udp:*:+5\"",
+        "a port is a number from 0 to 65535",
+    ),
+    (
+        "[server]\nlisten = [\"udp:localhost:5060\"]",
+        "2:11",
+        3,
+        "server.listen cannot be \"udp:localhost:5060\"",
+        "an address like 192.0.2.1 or 2001:db8::1 is needed",
+    ),
+    (
+        "[server]\nadvertise = \"0.0.0.0\"",
+        "2:13",
+        3,
+        "server.advertise cannot be \"0.0.0.0\"",
+        "this is not the address of one machine",
+    ),
+    (
+        "[server]\ndomains = [\"sip:example.org\"]",
+        "2:12",
+        3,
+        "server.domains cannot be \"sip:example.org\"",
+        "write it without scheme: \"example.org\"",
+    ),
+    (
+        "[server]\ndomains = [\"bob@example.org\"]",
+        "2:12",
+        3,
+        "server.domains cannot be \"bob@example.org\"",
+        "what is behind the @ is the domain: \"example.org\"",
+    ),
+    (
+        "[server]\ndomains = [\"example.org:5060\"]",
+        "2:12",
+        3,
+        "server.domains cannot be \"example.org:5060\"",
+        "write it without port: \"example.org\"",
+    ),
+    (
+        "[server]\ndomains = [\"bücher.example\"]",
+        "2:12",
+        3,
+        "server.domains cannot be \"bücher.example\"",
+        "write it as DNS has it, in ASCII: \"xn--...\"",
+    ),
+    (
+        "[server]\ndata = \"ringway\"",
+        "2:8",
+        3,
+        "server.data cannot be \"ringway\"",
+        "a whole path is needed, beginning with /",
+    ),
+    (
+        "[server]\ncontrol = \"~/r.sock\"",
+        "2:11",
+        3,
+        "server.control cannot be \"~/r.sock\"",
+        "a whole path is needed, beginning with /",
+    ),
+    (
+        "[server]\nring = \"5s\"",
+        "2:1",
+        2,
+        "there is no setting \"ring\" in [server]",
+        "it belongs under [routing]",
+    ),
+    (
+        "lisen = 1",
+        "1:1",
+        2,
+        "there is no setting \"lisen\" outside of the sections",
+        "did you mean \"listen\"?",
+    ),
+    (
+        "xyzzy = 1",
+        "1:1",
+        2,
+        "there is no setting \"xyzzy\" outside of the sections",
+        "sections are server, log, registrar, auth, routing, streams, peer",
+    ),
+    (
+        "[[peer]]\nname = \"x\"\nnetworks = [\"10.0.0.1/8\"]",
+        "3:13",
+        3,
+        "peer.networks cannot be \"10.0.0.1/8\"",
+        "did you mean \"10.0.0.0/8\"?",
+    ),
+    (
+        "[[peer]]\nname = \"x\"\nnetworks = [\"2001:db8::1/32\"]",
+        "3:13",
+        3,
+        "peer.networks cannot be \"2001:db8::1/32\"",
+        "did you mean \"2001:db8::/32\"?",
+    ),
+    (
+        "[[peer]]\nname = \"x\"\nnetworks = [\"::/0\"]\n\
+         [[peer]]\nname = \"x\"\nnetworks = [\"::1\"]",
+        "5:1",
+        3,
+        "two peers are called \"x\"",
+        "give this one another name",
+    ),
+    (
+        "[[peer]]\nname = \"a b\"\nnetworks = [\"::1\"]",
+        "2:8",
+        3,
+        "peer.name cannot be \"a b\"",
+        "a name of letters, digits, - _ . is needed",
+    ),
+    ("[server]\ndata = # none\n", "2:7", 1, "a value is missing", ""),
+    ("[server]\nworkers =\n", "2:10", 1, "a value is missing", ""),
+    ("[server]\nworkers = 1\nworkers = 2\n", "3:1", 1, "duplicate key", ""),
     ("[server]\n\tdata = \"é\" x", "2:13", 1, "unexpected key or value, expected newline, `#`", ""),
 ];
 
@@ -276,8 +433,80 @@ fn all_that_is_wrong_is_said_at_once() {
            ┌─ r.toml:3:1\n\
          3 │ worker = 1\n  \
            │ ^^^^^^ did you mean \"workers\"?\n\
-         3 errors; docs/configuration.md lists all settings"
+         3 errors; ringway check --print-defaults shows all settings"
     );
+}
+
+/// Wrong syntax, and the lines of which something is said.
+#[test]
+fn one_slip_is_one_error_and_the_rest_is_still_read() {
+    for (text, lines) in [
+        // A list that does not end takes all that follows with it.
+        ("[server]\nlisten = [\"udp:*:1\"\nworkers = 2\n[log]\nlevel = \"inof\"\n", &[2][..]),
+        // A text that does not end ends with its line.
+        ("[server]\ndata = \"/d\nworkers = -1\n", &[2, 3]),
+        ("[server]\ndata = /d\n[log]\nlevel = info\nformat = \"xml\"\n", &[2, 4, 5]),
+        // Below a title that is none nobody knows what a setting is of.
+        ("[server]\nworker = 1\n[log\nlevel = \"inof\"\nform = 1\n", &[2, 3]),
+        ("[server]\nworkers = 1 2\nworker = 3\n", &[2, 3]),
+        ("[log]\nlevel = {a = 1\nformat = 1\n", &[2]),
+        ("[log]\n[log]\nlevel = 1\n", &[2]),
+    ] {
+        let told = bad(text).to_string();
+        let place = |line: &str| line.split("r.toml:").nth(1)?.split(':').next()?.parse().ok();
+        let found: Vec<usize> = told.lines().filter_map(place).collect();
+        assert_eq!(found, lines, "{text}\n{told}");
+    }
+}
+
+#[test]
+fn carets_stand_under_their_place_whatever_the_line_holds() {
+    let long = "x".repeat(200);
+    for (text, shown, marks) in [
+        ("[log]\n\tlevel\t=\t\"\u{1b}[2J\"", "2 │  level = \"\u{fffd}[2J\"", "  │           ^"),
+        ("[server]\nw = \"漢字\"  # 漢", "2 │ w = \"漢字\"  # 漢", "  │ ^ known are"),
+        ("[server]\nworkers = '漢字'", "2 │ workers = '漢字'", "  │           ^^^^^^ a whole"),
+        ("[server]\r\nworkers = 'a'\r\n", "2 │ workers = 'a'", "  │           ^^^ a whole"),
+    ] {
+        let told = bad(text).to_string();
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!(lines[2], shown, "{told}");
+        assert!(lines[3].starts_with(marks), "{told}");
+    }
+    let before = bad(&format!("[server]\ndomains = [\"{long}\", 7, 8]")).to_string();
+    for told in [before, bad(&format!("[log]\nlevel = \"{long}\"")).to_string()] {
+        let lines: Vec<_> = told.lines().filter(|line| line.starts_with("2 │")).collect();
+        assert!(!lines.is_empty() && lines.iter().all(|l| l.chars().count() <= 76), "{told}");
+        assert!(told.contains("^^^^"), "{told}");
+    }
+    let last = bad(&format!("[server]\ndomains = [\"{}\", 7]", "x".repeat(63))).to_string();
+    let lines: Vec<_> = last.lines().collect();
+    let under = lines[3].chars().position(|c| c == '^').expect("a caret");
+    assert_eq!(lines[2].chars().nth(under), Some('7'), "{last}");
+}
+
+#[test]
+fn files_that_are_none_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("r.toml");
+    let told = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).expect("written");
+        super::load(Some(&file)).expect_err("no configuration").to_string()
+    };
+    assert!(told(b"[log]\n# \xff\n").contains("r.toml:2:3\n"));
+    assert!(told(&vec![b'#'; 2_000_000]).ends_with("it has more than 1048576 bytes"));
+    let is_folder = super::load(Some(folder.path())).expect_err("a folder").to_string();
+    assert!(is_folder.ends_with(": it is a folder"), "{is_folder}");
+    std::fs::write(&file, b"\xef\xbb\xbf[log]\r\nlevel = \"warn\"\r\n").expect("written");
+    assert!(super::load(Some(&file)).is_ok(), "a byte order mark is no mistake");
+}
+
+#[test]
+fn the_control_socket_of_the_system_stands_where_its_group_reaches_it() {
+    let config = Config { data: "/var/lib/ringway".into(), ..Config::default() };
+    assert_eq!(config.control(), Path::new("/run/ringway/ringway.sock"));
+    let config = Config { data: "/srv/r".into(), ..Config::default() };
+    assert_eq!(config.control(), Path::new("/srv/r/ringway.sock"));
 }
 
 #[test]

@@ -30,12 +30,14 @@ impl<'a> Value<'a> {
         Problem::value(self.span(), message, why)
     }
 
-    fn shown(&self) -> String {
+    /// As it stands in the file, or what it is.
+    pub(crate) fn shown(&self) -> String {
         match self.value.get_ref() {
             DeValue::String(text) => format!("{text:?}"),
             DeValue::Integer(number) => number.to_string(),
             DeValue::Float(number) => number.to_string(),
             DeValue::Boolean(yes) => yes.to_string(),
+            DeValue::Array(array) if array.is_empty() => "an empty list".to_owned(),
             other => format!("of type {}", other.type_str()),
         }
     }
