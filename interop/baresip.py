@@ -104,7 +104,7 @@ class Baresip(Phone):
         seen = len(self.answers)
         text = json.dumps({"command": name, "params": params, "token": "t"}).encode()
         self.control.sendall(b"%d:%s," % (len(text), text))
-        answer = wait(f"{self} obeys {name}", lambda: self.answers[seen:], 5)[0]
+        answer = wait(f"{self} obeys {name}", lambda: self.answers[seen:])[0]
         if not answer.get("ok", True):
             raise Failed(f"{self} refuses {name}: {answer.get('data')}")
         return answer.get("data", "")

@@ -80,7 +80,7 @@ class Linphone(Phone):
         self.process.stdin.write(text.encode() + b"\n")
         self.process.stdin.flush()
         status = re.compile(r"Status: (\w+)")
-        found = wait(f"{self} obeys {text}", lambda: status.search(self.said(), seen), 5)
+        found = wait(f"{self} obeys {text}", lambda: status.search(self.said(), seen))
         return found[1], self.said()[seen:]
 
     def obey(self, text):

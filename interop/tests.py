@@ -33,6 +33,9 @@ class Test:
     accounts: int = 4
     # How long it may take, in seconds.
     limit_s: int = 90
+    # "call": many at once. "load": one after another, for SIPp takes a message that comes again
+    # because somebody was slow for a failure. "long": beside all others.
+    kind: str = "call"
 
 
 def test(name, *arguments, **more):
@@ -286,7 +289,7 @@ def sipsak(stage):
         raise Failed("sipsak registers with a wrong password")
 
 
-@every("SIPp: {0} registrations", (300,), accounts=300)
+@every("SIPp: {0} registrations", (300,), accounts=300, kind="load")
 def sipp_registers(stage, count):
     rows = [(a.user, tools.credentials(a), "-") for a in stage.unused[:count]]
     tools.Sipp(stage, "register", stage.block()[0], rows).finish()
@@ -298,6 +301,7 @@ def sipp_registers(stage, count):
     ("caller", "callee", "t1"),
     ("caller_cancels", "callee_is_cancelled", "u1"),
     accounts=301,
+    kind="load",
 )
 def sipp_calls(stage, caller, callee, transport):
     """One callee registers; then 300 users call it, and not one call fails."""
@@ -360,7 +364,7 @@ CHOICES = {
 }
 
 
-@test("torture messages over UDP and TCP", limit_s=240)
+@test("torture messages over UDP and TCP", limit_s=240, kind="long")
 def torture(stage):
     """All 61 messages of RFC 4475 and RFC 5118, by the runner and the table of ../shared."""
     if not tools.TORTURE.exists():

@@ -56,7 +56,8 @@ class Sipp:
         command += ["-i", "127.0.0.1", "-p", str(port), "-mi", "127.0.0.1", "-nostdin"]
         command += ["-m", str(len(rows)), "-r", str(CALLS_PER_S), "-l", str(len(rows))]
         command += ["-auth_uri", uri, "-timeout", "60", "-timeout_error", "-trace_err"]
-        command += ["-error_file", str(stage.folder / f"{self.name}.errors")]
+        command += ["-error_file", str(stage.folder / f"{self.name}.errors"), "-trace_msg"]
+        command += ["-message_file", str(stage.folder / f"{self.name}.messages")]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 command, cwd=stage.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
