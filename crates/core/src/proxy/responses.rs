@@ -17,7 +17,7 @@ use crate::transaction::key::ClientBranch;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::ops::Range;
-use ringway_wire::{Editor, Framing, Index, Message, Method, Name, Via, parse};
+use ringway_wire::{Editor, Framing, Header, Index, Message, Method, Name, Via, parse};
 
 impl Node {
     /// A response: to whom does it belong (§16.7 steps 1 and 2)?
@@ -332,7 +332,17 @@ impl Node {
     ) -> Option<Range<usize>> {
         let context = self.contexts.find(id)?;
         let request = context.request()?;
-        Some(self.respond(&mut out.bytes, &request, status, context.flow.remote).finish(None))
+        let mut response = self.respond(&mut out.bytes, &request, status, context.flow.remote);
+        if status == status::TRYING {
+            //= RFC 3261 8.2.6.1
+            // "Timestamp header field present in the request MUST be copied into"
+            let is_it = |h: &Header<'_>| h.raw_name.eq_ignore_ascii_case(b"Timestamp");
+            let others = request.headers().filter(|header| header.name == Name::Other);
+            for header in others.filter(is_it).take(1) {
+                response.header("Timestamp", header.value);
+            }
+        }
+        Some(response.finish(None))
     }
 
     /// Refuses the request of a context.
