@@ -33,7 +33,8 @@ class Counter:
     def __init__(self):
         """Raises `PermissionError` without root."""
         self.packets = collections.Counter()
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        # Without a protocol nothing arrives before the filter is there.
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         code = b"".join(struct.pack("HBBI", *step) for step in FILTER)
         buffer = ctypes.create_string_buffer(code)
         program = struct.pack("HL", len(FILTER), ctypes.addressof(buffer))
