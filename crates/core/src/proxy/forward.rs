@@ -168,14 +168,17 @@ pub(crate) fn via(listener: &Listener, branch: &[u8]) -> Vec<u8> {
     value
 }
 
-/// Requests that make or refresh a dialog usage from outside one get our Record-Route.
+/// Requests that make a dialog get our Record-Route. A NOTIFY may be the first that a subscriber
+/// hears, although it stands in the dialog already.
 fn begins_dialog(request: &Message<'_>) -> bool {
     let outside = request.to().is_ok_and(|to| to.tag().is_none());
-    let makes = matches!(
-        request.method(),
-        Method::Invite | Method::Subscribe | Method::Refer | Method::Notify
-    );
-    outside && makes
+    match request.method() {
+        Method::Invite | Method::Subscribe | Method::Refer => outside,
+        //= RFC 6665 4.3
+        // "header field to the initial SUBSCRIBE request and all NOTIFY requests"
+        Method::Notify => true,
+        _ => false,
+    }
 }
 
 /// A URI without what may not stand in a Request-URI: headers, and the method (§19.1.1 table 1).
