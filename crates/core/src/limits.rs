@@ -12,6 +12,8 @@ pub const EXPIRES_MAX_S: u32 = 7_200;
 pub const EXPIRES_MIN_S: u32 = 60;
 /// Branches one request may be forked to in all; sixteen contacts and some forwarding.
 pub const BRANCHES_PER_REQUEST: usize = 32;
+/// Addresses of one next hop tried one after another: each silent one takes half a minute.
+pub const ADDRESSES_PER_HOP: usize = 4;
 /// Breadth given to a request that comes without Max-Breadth (RFC 5393 §5.3.3).
 pub const MAX_BREADTH: u32 = 60;
 /// Max-Forwards given to a request that comes without (RFC 3261 §16.6 step 3).

@@ -86,6 +86,7 @@ impl Node {
             return;
         }
         let Some(branch) = context.branches.get_mut(at) else { return };
+        branch.next_addresses = None;
         match branch.state {
             BranchState::Calling { .. } => branch.state = BranchState::Calling { cancel: true },
             BranchState::Proceeding => {

@@ -13,6 +13,7 @@
 
 pub(crate) mod forward;
 pub(crate) mod kept_here;
+pub(crate) mod next_address;
 pub(crate) mod record_route;
 pub(crate) mod response_context;
 pub(crate) mod responses;

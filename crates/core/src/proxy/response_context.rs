@@ -4,6 +4,7 @@ use crate::arena::Id;
 use crate::calls::CallKey;
 use crate::clients::Client;
 use crate::flow::Flow;
+use crate::proxy::next_address::NextAddresses;
 use crate::reject::Reject;
 use crate::route::own_route::OwnRoute;
 use crate::route::plan::Group;
@@ -57,6 +58,8 @@ pub(crate) struct Branch {
     pub(crate) state: BranchState,
     /// The next Timer C of an INVITE (§16.6 step 11).
     pub(crate) timer_c: Option<TimerId>,
+    /// Where else its next hop can be tried; gone once it is cancelled.
+    pub(crate) next_addresses: Option<Box<NextAddresses>>,
 }
 
 /// How far a branch is.

@@ -127,6 +127,9 @@ impl Node {
                     _ => Outcome::Response { status, bytes },
                 };
                 self.branch_done(id, at, outcome);
+                if status == status::SERVICE_UNAVAILABLE {
+                    self.try_next_address(now, (id, at), out);
+                }
                 if status >= 600 {
                     //= RFC 3261 16.7
                     // "the stateful proxy SHOULD cancel all client pending transactions"
@@ -189,8 +192,17 @@ impl Node {
             Report::TimedOut => Outcome::TimedOut,
             Report::Unreachable(reject) => Outcome::Local(reject),
         };
-        self.branch_done(purpose.context, purpose.branch, outcome);
-        self.conclude(now, purpose.context, out);
+        let (id, at) = (purpose.context, purpose.branch);
+        let branch = self.contexts.find(id).and_then(|context| context.branches.get(at));
+        //= RFC 3263 4.3
+        // "Failure also occurs if the transaction layer times out without ever"
+        let heard_nothing =
+            branch.is_some_and(|branch| matches!(branch.state, BranchState::Calling { .. }));
+        self.branch_done(id, at, outcome);
+        if heard_nothing {
+            self.try_next_address(now, (id, at), out);
+        }
+        self.conclude(now, id, out);
     }
 
     /// A branch has its outcome; a later one does not change it.

@@ -8,6 +8,7 @@ use crate::flow::Flow;
 use crate::identity::Claim;
 use crate::limits;
 use crate::node::{Node, Timer};
+use crate::proxy::next_address::NextAddresses;
 use crate::proxy::response_context::{Branch, BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
 use crate::route::ours::Ours;
@@ -183,7 +184,12 @@ impl Node {
             context.closed = true;
             let outcome = Outcome::Local(Reject::MaxBreadthExceeded);
             let state = BranchState::Done(outcome);
-            context.branches.push(Branch { client: None, state, timer_c: None });
+            context.branches.push(Branch {
+                client: None,
+                state,
+                timer_c: None,
+                next_addresses: None,
+            });
             return self.conclude(now, id, out);
         }
         if context.is_invite && !context.groups.is_empty() && group.timeout_s > 0 {
@@ -209,7 +215,12 @@ impl Node {
     ) {
         let Some(context) = self.contexts.find_mut(id) else { return };
         let branch = context.branches.len();
-        context.branches.push(Branch { client: None, state: BranchState::Locating, timer_c: None });
+        context.branches.push(Branch {
+            client: None,
+            state: BranchState::Locating,
+            timer_c: None,
+            next_addresses: None,
+        });
         let first = context.flow.socket;
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let question = match &planned.way {
@@ -250,9 +261,11 @@ impl Node {
         flows: &[Flow],
         out: &mut Outbox,
     ) {
-        let closed = self.contexts.find(id).is_none_or(|context| context.closed);
-        match flows.first() {
-            Some(&flow) if !closed => {
+        let branches = self.contexts.find_mut(id).filter(|context| !context.closed);
+        let found = branches.and_then(|context| context.branches.get_mut(branch));
+        match (flows.first(), found) {
+            (Some(&flow), Some(found)) => {
+                found.next_addresses = NextAddresses::behind_first(planned, share, flows);
                 self.forward(now, (id, branch), (planned, flow, share), out);
             }
             _ => {
