@@ -115,6 +115,7 @@ impl Node {
         for at in 0..context.branches.len() {
             self.cancel_branch(now, id, at, out);
         }
+        self.conclude(now, id, out);
     }
 
     /// §16.8: Timer C of a branch.

@@ -126,6 +126,18 @@ impl ResponseContext {
         self.branches.iter().all(|b| b.state.is_done())
     }
 
+    /// Whether there is a group to try and its time has come: every branch has ended or been given
+    /// up. One that never answered cannot be cancelled (§9.1); nobody waits for it, unless its
+    /// share of the breadth is needed.
+    pub(crate) fn is_next_groups_turn(&self) -> bool {
+        let Some(next) = self.groups.front() else { return false };
+        let over = |b: &Branch| {
+            matches!(b.state, BranchState::Done(_) | BranchState::Calling { cancel: true })
+        };
+        let fits = self.breadth.saturating_sub(self.open()) >= next.branches.len() as u32;
+        self.all_done() || fits && self.branches.iter().all(over)
+    }
+
     /// How many branches are open.
     pub(crate) fn open(&self) -> u32 {
         self.branches.iter().filter(|b| !b.state.is_done()).count() as u32

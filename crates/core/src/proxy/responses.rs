@@ -220,11 +220,14 @@ impl Node {
     /// §16.7 steps 6 to 9, once all branches are done: the next group, or the best answer.
     pub(crate) fn conclude(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
         let Some(context) = self.contexts.find_mut(id) else { return };
-        if context.answered || !context.all_done() {
+        if context.answered {
             return;
         }
-        if !context.closed && !context.groups.is_empty() && !context.has_6xx() {
+        if !context.closed && !context.has_6xx() && context.is_next_groups_turn() {
             return self.next_group(now, id, out);
+        }
+        if !context.all_done() {
+            return;
         }
         context.closed = true;
         match context.best() {
