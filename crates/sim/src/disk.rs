@@ -15,6 +15,8 @@ pub struct Disk {
     pub failing: bool,
     /// Whether commits never end.
     pub silent: bool,
+    /// Whether it says of commits that they are kept when they are not: to try those who watch.
+    pub lying: bool,
     bindings: BTreeMap<(AddressOfRecord, Box<[u8]>), Binding>,
     commits: u64,
 }
@@ -25,7 +27,8 @@ impl Disk {
         if self.failing {
             return Answer::Failed;
         }
-        for write in writes {
+        let kept = if self.lying { Vec::new() } else { writes };
+        for write in kept {
             match write {
                 Write::PutBinding(aor, binding) => {
                     self.bindings.insert((aor, binding.contact.clone()), binding);

@@ -9,14 +9,17 @@ use crate::disk::Disk;
 use crate::names::Names;
 use crate::net::Network;
 use crate::server::{Server, Wish};
+use crate::world::streams::Connection;
 use ringway_core::boundary::{Answer, AskId, Command, Event, Question, TransactionRef, Write};
 use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::node::Census;
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::Instant;
-use ringway_wire::{Frame, Framer, Framing, Index, parse};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use ringway_wire::{Framing, Index, parse};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+
+mod streams;
 
 /// When the world begins.
 pub const BEGINNING: Instant = Instant::from_secs(1_800_000_000);
@@ -45,6 +48,22 @@ pub enum Noticed {
     Alarm(u64),
 }
 
+/// A message at the server's door.
+#[derive(Clone, Debug)]
+pub struct OnWire {
+    /// When.
+    pub at: Instant,
+    /// Between whom.
+    pub flow: Flow,
+    /// Whether it arrived; else the server sent it.
+    pub arrived: bool,
+    /// What it says.
+    pub bytes: Vec<u8>,
+}
+
+/// What a server that is broken on purpose sends in place of a message: to try those who watch.
+pub type Sabotage = fn(Flow, Vec<u8>) -> Vec<(Flow, Vec<u8>)>;
+
 #[derive(Debug)]
 enum Happening {
     AtServer(Flow, Vec<u8>),
@@ -52,21 +71,9 @@ enum Happening {
     AtEndpoint(EndpointId, Flow, Vec<u8>),
     ClosedAtEndpoint(ConnectionId),
     Alarm(EndpointId, u64),
-    Commit { life: u32, partition: u32, ask: AskId, writes: Vec<Write> },
+    Commit { life: u32, asker: Option<(u32, AskId)>, writes: Vec<Write> },
     Answered { life: u32, partition: u32, ask: AskId, answer: Answer },
     Undelivered { life: u32, partition: u32, transaction: TransactionRef },
-}
-
-#[derive(Debug)]
-struct Connection {
-    flow: Flow,
-    endpoint: EndpointId,
-    framer: Framer,
-    open_at_server: bool,
-    open_at_endpoint: bool,
-    /// When the last bytes of each direction arrive.
-    last_at_server: Instant,
-    last_at_endpoint: Instant,
 }
 
 /// The world.
@@ -80,6 +87,10 @@ pub struct World {
     pub names: Names,
     /// What the server told of in this life and those before, with times.
     pub events: Vec<(Instant, Event)>,
+    /// All that passed the server's door, if somebody wants to know.
+    pub wire: Option<Vec<OnWire>>,
+    /// What is done to messages of the server.
+    pub sabotage: Option<Sabotage>,
     now: Instant,
     agenda: Agenda<Happening>,
     noticed: VecDeque<Notice>,
@@ -91,6 +102,8 @@ pub struct World {
     connections: BTreeMap<ConnectionId, Connection>,
     opened: u64,
     endpoints: u32,
+    /// When the store ends the last commit that it was given.
+    committed_until: Instant,
 }
 
 impl World {
@@ -102,6 +115,8 @@ impl World {
             disk: Disk::default(),
             names: Names::default(),
             events: Vec::new(),
+            wire: None,
+            sabotage: None,
             now: BEGINNING,
             agenda: Agenda::default(),
             noticed: VecDeque::new(),
@@ -112,6 +127,7 @@ impl World {
             connections: BTreeMap::new(),
             opened: 0,
             endpoints: 0,
+            committed_until: BEGINNING,
         }
     }
 
@@ -170,56 +186,6 @@ impl World {
         }
     }
 
-    /// Opens a connection from an endpoint's address to a stream listener.
-    pub fn connect(&mut self, endpoint: EndpointId, from: SocketAddr, to: SocketId) -> Flow {
-        self.add_connection(endpoint, to, from)
-    }
-
-    fn add_connection(
-        &mut self,
-        endpoint: EndpointId,
-        socket: SocketId,
-        remote: SocketAddr,
-    ) -> Flow {
-        self.opened += 1;
-        let connection = ConnectionId(self.opened);
-        let transport = self.server.listeners()[usize::from(socket.0)].transport;
-        let flow = Flow { socket, transport, connection, remote };
-        let connection = Connection {
-            flow,
-            endpoint,
-            framer: Framer::new(),
-            open_at_server: true,
-            open_at_endpoint: true,
-            last_at_server: self.now,
-            last_at_endpoint: self.now,
-        };
-        self.connections.insert(flow.connection, connection);
-        flow
-    }
-
-    /// Writes to a connection; `false` if the endpoint knows that it is closed.
-    pub fn send_stream(&mut self, id: ConnectionId, bytes: &[u8]) -> bool {
-        let Some(line) = self.connections.get_mut(&id) else { return false };
-        if !line.open_at_endpoint {
-            return false;
-        }
-        if let Some(at) = self.network.stream(line.endpoint, self.now, line.last_at_server) {
-            line.last_at_server = at;
-            self.agenda.add(at, Happening::AtServer(line.flow, bytes.to_vec()));
-        }
-        true
-    }
-
-    /// The endpoint closes a connection.
-    pub fn hang_up(&mut self, id: ConnectionId) {
-        let Some(line) = self.connections.get_mut(&id) else { return };
-        line.open_at_endpoint = false;
-        if let Some(at) = self.network.stream(line.endpoint, self.now, line.last_at_server) {
-            self.agenda.add(at, Happening::ClosedAtServer(id));
-        }
-    }
-
     /// Tells every partition something.
     pub fn command_all(&mut self, command: impl Fn() -> Command) {
         let wishes = self.server.command_all(self.now, command);
@@ -246,30 +212,49 @@ impl World {
     /// is `until` now, and nothing more happens by then.
     pub fn step(&mut self, until: Instant) -> Option<Notice> {
         loop {
-            if let Some(notice) = self.noticed.pop_front() {
-                return Some(notice);
+            let notice = self.notice();
+            if notice.is_some() || !self.advance(until) {
+                return notice;
             }
-            let happening = self.agenda.next_due();
-            let timer = self.server.next_due().map(|at| at.max(self.now));
-            let next = [happening, timer].into_iter().flatten().min().filter(|at| *at <= until);
-            let Some(next) = next else {
-                self.now = self.now.max(until);
-                return None;
-            };
-            self.now = next;
-            if timer == Some(next) {
-                // What is due in the server comes before what reaches it at the same moment.
-                let wishes = self.server.tick(next);
-                self.fulfil(wishes);
-            } else if let Some((_, happening)) = self.agenda.pop_due(next) {
-                self.happen(happening);
-            }
+        }
+    }
+
+    /// What an endpoint has to notice of all that has happened.
+    pub fn notice(&mut self) -> Option<Notice> {
+        self.noticed.pop_front()
+    }
+
+    /// Lets the next thing happen, but none after `until`. `false`: there was none by then, and
+    /// it is `until` now.
+    pub fn advance(&mut self, until: Instant) -> bool {
+        let happening = self.agenda.next_due();
+        let timer = self.server.next_due().map(|at| at.max(self.now));
+        let next = [happening, timer].into_iter().flatten().min().filter(|at| *at <= until);
+        let Some(next) = next else {
+            self.now = self.now.max(until);
+            return false;
+        };
+        self.now = next;
+        if timer == Some(next) {
+            // What is due in the server comes before what reaches it at the same moment.
+            let wishes = self.server.tick(next);
+            self.fulfil(wishes);
+        } else if let Some((_, happening)) = self.agenda.pop_due(next) {
+            self.happen(happening);
+        }
+        true
+    }
+
+    fn on_wire(&mut self, flow: Flow, arrived: bool, bytes: &[u8]) {
+        if let Some(wire) = &mut self.wire {
+            wire.push(OnWire { at: self.now, flow, arrived, bytes: bytes.to_vec() });
         }
     }
 
     fn happen(&mut self, happening: Happening) {
         let wishes = match happening {
             Happening::AtServer(flow, bytes) if flow.connection == ConnectionId::NONE => {
+                self.on_wire(flow, true, &bytes);
                 let mut index = Index::new();
                 match parse(&bytes, &mut index, Framing::Datagram) {
                     Ok(message) => self.server.receive(self.now, flow, message),
@@ -300,11 +285,12 @@ impl World {
                 self.noticed.push_back(Notice { endpoint, what });
                 Vec::new()
             }
-            Happening::Commit { life, partition, ask, writes } => {
+            Happening::Commit { life, asker, writes } => {
                 if life != self.life || self.disk.silent {
                     return;
                 }
                 let answer = self.disk.commit(writes);
+                let Some((partition, ask)) = asker else { return };
                 self.server.answered(self.now, partition, ask, answer)
             }
             Happening::Answered { life, partition, ask, answer } if life == self.life => {
@@ -331,75 +317,22 @@ impl World {
         }
     }
 
-    fn stream_at_server(&mut self, flow: Flow, bytes: &[u8]) {
-        let Some(line) = self.connections.get_mut(&flow.connection) else { return };
-        if !line.open_at_server {
-            return;
-        }
-        let mut framer = std::mem::take(&mut line.framer);
-        framer.push(bytes);
-        let mut index = Index::new();
-        let mut whole = false;
-        let broken = loop {
-            match framer.next() {
-                None => break false,
-                Some(Ok(Frame::Message(bytes))) => {
-                    whole = true;
-                    let Ok(message) = parse(bytes, &mut index, Framing::Stream) else {
-                        break true;
-                    };
-                    let wishes = self.server.receive(self.now, flow, message);
-                    self.fulfil(wishes);
-                }
-                Some(Ok(Frame::Ping)) => self.write_stream(flow.connection, b"\r\n".to_vec()),
-                Some(Ok(Frame::Pong)) => {}
-                Some(Err(_)) => break true,
-            }
-        };
-        if broken {
-            if let (false, Ok(message)) = (whole, parse(framer.rest(), &mut index, Framing::Stream))
-            {
-                let wishes = self.server.receive(self.now, flow, message);
-                self.fulfil(wishes);
-            }
-            self.close_at_server(flow.connection);
-        } else if let Some(line) = self.connections.get_mut(&flow.connection) {
-            line.framer = framer;
-        }
-    }
-
-    fn close_at_server(&mut self, id: ConnectionId) {
-        let Some(line) = self.connections.get_mut(&id).filter(|line| line.open_at_server) else {
-            return;
-        };
-        line.open_at_server = false;
-        let flow = line.flow;
-        if let Some(at) = self.network.stream(line.endpoint, self.now, line.last_at_endpoint) {
-            self.agenda.add(at, Happening::ClosedAtEndpoint(id));
-        }
-        let wishes = self.server.flow_closed(self.now, flow);
-        self.fulfil(wishes);
-    }
-
-    fn write_stream(&mut self, id: ConnectionId, bytes: Vec<u8>) {
-        let Some(line) = self.connections.get_mut(&id) else { return };
-        if let Some(at) = self.network.stream(line.endpoint, self.now, line.last_at_endpoint) {
-            line.last_at_endpoint = at;
-            self.agenda.add(at, Happening::AtEndpoint(line.endpoint, line.flow, bytes));
-        }
-    }
-
     /// Does what the server wants done.
     fn fulfil(&mut self, wishes: Vec<Wish>) {
         let life = self.life;
         for wish in wishes {
             match wish {
                 Wish::Send { flow, bytes, partition, on_failure } => {
-                    if !self.send(flow, bytes)
-                        && let Some(transaction) = on_failure
-                    {
-                        let failed = Happening::Undelivered { life, partition, transaction };
-                        self.agenda.add(self.now, failed);
+                    let messages = match self.sabotage {
+                        None => vec![(flow, bytes)],
+                        Some(sabotage) => sabotage(flow, bytes),
+                    };
+                    for (flow, bytes) in messages {
+                        let sent = self.send(flow, bytes);
+                        if let (false, Some(transaction)) = (sent, on_failure) {
+                            let failed = Happening::Undelivered { life, partition, transaction };
+                            self.agenda.add(self.now, failed);
+                        }
                     }
                 }
                 Wish::Ask { partition, ask, question } => self.ask(partition, ask, question),
@@ -411,6 +344,7 @@ impl World {
     fn send(&mut self, flow: Flow, bytes: Vec<u8>) -> bool {
         if flow.transport == Transport::Udp {
             // A datagram to nobody is lost, and nobody knows.
+            self.on_wire(flow, false, &bytes);
             if let Some(&endpoint) = self.addresses.get(&(flow.transport, flow.remote)) {
                 for at in self.network.datagram(endpoint, self.now) {
                     self.agenda.add(at, Happening::AtEndpoint(endpoint, flow, bytes.clone()));
@@ -422,31 +356,17 @@ impl World {
             ConnectionId::NONE => self.connection_to(flow),
             id => self.connections.get(&id).filter(|line| line.open_at_server).map(|_| id),
         };
-        if let Some(id) = id {
-            self.write_stream(id, bytes);
+        if let Some(connection) = id {
+            self.on_wire(Flow { connection, ..flow }, false, &bytes);
+            self.write_stream(connection, bytes);
         }
         id.is_some()
-    }
-
-    /// An open connection to this address, or a new one if somebody listens there.
-    fn connection_to(&mut self, flow: Flow) -> Option<ConnectionId> {
-        let fits = |line: &&Connection| {
-            line.open_at_server
-                && (line.flow.socket, line.flow.remote) == (flow.socket, flow.remote)
-        };
-        if let Some(line) = self.connections.values().rev().find(fits) {
-            return Some(line.flow.connection);
-        }
-        let endpoint = *self.addresses.get(&(flow.transport, flow.remote))?;
-        Some(self.add_connection(endpoint, flow.socket, flow.remote).connection)
     }
 
     fn ask(&mut self, partition: u32, ask: AskId, question: Question) {
         let life = self.life;
         let (after, happening) = match question {
-            Question::Keep(writes) => {
-                (self.disk.delay, Happening::Commit { life, partition, ask, writes })
-            }
+            Question::Keep(writes) => return self.keep(Some((partition, ask)), writes),
             Question::Resolve { host, port, transport } => {
                 let listeners = self.server.listeners();
                 let found = self.names.resolve(listeners, &host, port, transport);
@@ -460,9 +380,10 @@ impl World {
         self.agenda.add(self.now + after, happening);
     }
 
-    /// Endpoints that hold an open connection.
-    pub fn connected(&self) -> BTreeSet<EndpointId> {
-        let open = self.connections.values().filter(|line| line.open_at_endpoint);
-        open.map(|line| line.endpoint).collect()
+    /// Gives the store something to keep, behind all that it was given before.
+    pub fn keep(&mut self, asker: Option<(u32, AskId)>, writes: Vec<Write>) {
+        self.committed_until = (self.now + self.disk.delay).max(self.committed_until);
+        let commit = Happening::Commit { life: self.life, asker, writes };
+        self.agenda.add(self.committed_until, commit);
     }
 }
