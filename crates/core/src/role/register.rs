@@ -28,7 +28,6 @@ pub(crate) struct WaitingRegistration {
     flow: Flow,
     aor: AddressOfRecord,
     proposal: Proposal,
-    after: Vec<Binding>,
     changes: Vec<(Box<[u8]>, RegistrationChange)>,
 }
 
@@ -110,16 +109,16 @@ impl Node {
             return Ok(());
         }
         if registration.writes.is_empty() {
-            self.send_bindings(now, flow, request, &registration.bindings, out);
+            self.send_bindings(now, flow, request, &aor, out);
             return Ok(());
         }
         if self.is_draining() {
             return Err(Reject::Overloaded);
         }
-        let Registration { writes, changes, bindings: after, .. } = registration;
+        let Registration { writes, changes, .. } = registration;
         let proposal = self.location.propose(aor.clone(), writes.clone());
         let request = request.to_stored();
-        let waiting = WaitingRegistration { request, flow, aor, proposal, after, changes };
+        let waiting = WaitingRegistration { request, flow, aor, proposal, changes };
         self.ask(now, Question::Keep(writes), Waiting::Kept(Box::new(waiting)), out);
         Ok(())
     }
@@ -156,7 +155,7 @@ impl Node {
             let aor = waiting.aor.clone();
             out.event(Event::Registration { aor, contact, change });
         }
-        self.send_bindings(now, waiting.flow, &waiting.request.message(), &waiting.after, out);
+        self.send_bindings(now, waiting.flow, &waiting.request.message(), &waiting.aor, out);
     }
 
     /// The store does not have it: nothing has changed.
@@ -165,17 +164,19 @@ impl Node {
         self.refuse(waiting.flow, &waiting.request.message(), Reject::NotKept, out);
     }
 
-    /// RFC 3261 §10.3 step 8.
+    /// RFC 3261 §10.3 step 8: what is kept now. What waits for its commit may never be.
     fn send_bindings(
         &self,
         now: Instant,
         flow: Flow,
         request: &Message<'_>,
-        bindings: &[Binding],
+        aor: &AddressOfRecord,
         out: &mut Outbox,
     ) {
+        let mut bindings = self.location.live(aor, now);
+        registrar::sort(&mut bindings);
         let mut response = self.respond(&mut out.bytes, request, status::OK, flow.remote);
-        for binding in bindings {
+        for binding in &bindings {
             response.header_with("Contact", |out| registrar::write_contact(binding, now, out));
         }
         //= RFC 3261 10.3
