@@ -6,7 +6,8 @@
 //!                                              └─ names
 //! ```
 //!
-//! [`world`] is the machine, [`scenario`] reads call flows and plays them on it.
+//! [`world`] is the machine, [`scenario`] reads call flows and plays them on it, and [`random`]
+//! fills it with phones and trouble from a seed.
 pub mod clock;
 pub mod net;
 pub mod disk;
@@ -14,3 +15,4 @@ pub mod names;
 pub mod server;
 pub mod world;
 pub mod scenario;
+pub mod random;

@@ -14,7 +14,7 @@ mod stage;
 mod statement;
 mod send;
 mod expect;
-mod ladder;
+pub(crate) mod ladder;
 mod play;
 
 pub use play::{Failure, play};
