@@ -4,6 +4,9 @@ use crate::time::Duration;
 
 /// Contacts one address-of-record may have by default: a person has a handful of phones.
 pub const CONTACTS_PER_AOR: usize = 16;
+/// Contacts of one address-of-record about which the store may be behind: four times as many as
+/// there may be, so that only who changes them all again and again waits.
+pub const UNSETTLED_CONTACTS_PER_AOR: usize = 4 * CONTACTS_PER_AOR;
 /// Live binding time when the phone asks for none (RFC 3261 §10.2.1.1 suggests an hour).
 pub const EXPIRES_DEFAULT_S: u32 = 3_600;
 /// The longest binding; longer wishes are shortened (RFC 3261 §10.3 step 7).

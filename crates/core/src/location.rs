@@ -11,6 +11,7 @@ use crate::boundary::Write;
 use crate::flow::ConnectionId;
 use crate::keys::Keys;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -33,6 +34,9 @@ pub struct Location {
     /// Which of them bring bindings over which connection.
     proposed_over: BTreeSet<(ConnectionId, Proposal)>,
     last_proposal: u64,
+    /// Contacts of which the store may believe something else than is true here, because it
+    /// never said that it kept what came last; with the moment, counted like proposals.
+    doubts: BTreeMap<(AddressOfRecord, Box<[u8]>), u64>,
 }
 
 /// A user with at least one binding; its slot is free when there is none.
@@ -65,6 +69,7 @@ impl Location {
             proposals: BTreeMap::new(),
             proposed_over: BTreeSet::new(),
             last_proposal: 0,
+            doubts: BTreeMap::new(),
         }
     }
 
@@ -84,6 +89,51 @@ impl Location {
         bindings
     }
 
+    /// What the store is to be told besides, whenever it is told something about this user: the
+    /// truth about each contact whose last commit is under way or in doubt.
+    pub fn unsettled(&self, aor: &AddressOfRecord, now: Instant) -> Vec<Write> {
+        let doubts = self.doubts.range((aor.clone(), Box::default())..);
+        let doubts = doubts.take_while(|((owner, _), _)| owner == aor);
+        let doubts = doubts.map(|((_, contact), _)| &**contact);
+        let proposed = self.proposed(aor).flat_map(|(_, writes)| writes).filter_map(contact_of);
+        self.truth(aor, doubts.chain(proposed).collect(), now)
+    }
+
+    fn truth(&self, aor: &AddressOfRecord, contacts: BTreeSet<&[u8]>, now: Instant) -> Vec<Write> {
+        if contacts.is_empty() {
+            return Vec::new();
+        }
+        let expected = self.expected(aor, now);
+        let truth = |contact: &[u8]| match expected.iter().find(|b| *b.contact == *contact) {
+            Some(binding) => Write::PutBinding(aor.clone(), binding.clone()),
+            None => Write::DropBinding(aor.clone(), contact.into()),
+        };
+        contacts.into_iter().map(truth).collect()
+    }
+
+    /// The store is told this without anybody waiting for it. Until it says that it has it, it
+    /// is in doubt. The number is for [`Self::settled`].
+    pub fn doubt(&mut self, writes: &[Write]) -> u64 {
+        self.last_proposal += 1;
+        for (aor, contact) in writes.iter().filter_map(place_of) {
+            self.doubts.insert((aor.clone(), contact.into()), self.last_proposal);
+        }
+        self.last_proposal
+    }
+
+    /// The store has these writes, which it was told at the moment with this number.
+    pub fn settled(&mut self, writes: &[Write], number: u64) {
+        if self.doubts.is_empty() {
+            return;
+        }
+        for (aor, contact) in writes.iter().filter_map(place_of) {
+            let place = (aor.clone(), contact.into());
+            if self.doubts.get(&place).is_some_and(|&since| since <= number) {
+                self.doubts.remove(&place);
+            }
+        }
+    }
+
     /// Whether something about this user waits for its commit.
     pub fn is_pending(&self, aor: &AddressOfRecord) -> bool {
         self.proposed(aor).next().is_some()
@@ -99,17 +149,32 @@ impl Location {
         proposal
     }
 
-    /// The store has it: from now on it is visible.
+    /// The store has it: from now on it is visible. `false`: the user was forgotten meanwhile.
     //= RFC 3261 10.3
     // "The binding updates MUST be committed (that is, made visible to"
-    pub fn commit(&mut self, proposal: Proposal) {
-        let Some((aor, writes)) = self.take(proposal) else { return };
+    pub fn commit(&mut self, proposal: Proposal) -> bool {
+        let Some((aor, writes)) = self.take(proposal) else { return false };
+        self.settled(&writes, proposal.number);
+        // What was proposed before it is part of it; should that never be answered, or late, it
+        // does not undo what came after.
+        let before = Proposal { user: proposal.user, number: 0 }..proposal;
+        for (older, (owner, writes)) in self.proposals.range_mut(before) {
+            if *owner == aor {
+                let writes = mem::take(writes);
+                for connection in connections(&writes) {
+                    self.proposed_over.remove(&(connection, *older));
+                }
+            }
+        }
         self.alter(&aor, |bindings| writes.into_iter().for_each(|write| change(bindings, write)));
+        true
     }
 
-    /// The store does not have it: it never was.
-    pub fn withdraw(&mut self, proposal: Proposal) {
-        self.take(proposal);
+    /// The store does not say that it has it: it never was. A store that was only slow may have
+    /// it all the same, so it is to be told the truth about these contacts.
+    pub fn withdraw(&mut self, proposal: Proposal, now: Instant) -> Vec<Write> {
+        let Some((aor, writes)) = self.take(proposal) else { return Vec::new() };
+        self.truth(&aor, writes.iter().filter_map(contact_of).collect(), now)
     }
 
     /// At start: a binding known from the store. Its connection is gone with the process that
@@ -126,6 +191,7 @@ impl Location {
         for proposal in mine.collect::<Vec<_>>() {
             self.take(proposal);
         }
+        self.doubts.retain(|(owner, _), _| owner != aor);
         let mut forgotten = Vec::new();
         self.alter(aor, |bindings| forgotten = mem::take(bindings));
         forgotten
@@ -144,14 +210,15 @@ impl Location {
     }
 
     /// Takes out all bindings that were made over a connection that has ended. What is proposed
-    /// over it will never be visible.
+    /// over it will never be visible; the writes that undo it are handed back.
     pub fn flow_closed(
         &mut self,
         connection: ConnectionId,
         each: impl FnMut(&AddressOfRecord, Binding),
-    ) {
+    ) -> Vec<Write> {
+        let mut undone = Vec::new();
         if connection == ConnectionId::NONE {
-            return;
+            return undone;
         }
         let users = self.connections.range((connection, 0)..=(connection, u32::MAX));
         let slots: Vec<u32> = users.map(|&(_, slot)| slot).collect();
@@ -162,8 +229,9 @@ impl Location {
         for entry in over.copied().collect::<Vec<_>>() {
             self.proposed_over.remove(&entry);
             let proposed = self.proposals.get_mut(&entry.1).into_iter();
-            proposed.for_each(|(_, writes)| without(writes, connection));
+            proposed.for_each(|(_, writes)| without(writes, connection, &mut undone));
         }
+        undone
     }
 
     /// How many users have bindings.
@@ -312,6 +380,19 @@ fn change(bindings: &mut Vec<Binding>, write: Write) {
     }
 }
 
+/// What a write is about.
+fn place_of(write: &Write) -> Option<(&AddressOfRecord, &[u8])> {
+    match write {
+        Write::PutBinding(aor, binding) => Some((aor, &binding.contact)),
+        Write::DropBinding(aor, contact) => Some((aor, contact)),
+        Write::PutAccount(_) | Write::DropAccount(_) => None,
+    }
+}
+
+fn contact_of(write: &Write) -> Option<&[u8]> {
+    place_of(write).map(|(_, contact)| contact)
+}
+
 /// The connections over which these writes bring bindings.
 fn connections(writes: &[Write]) -> impl Iterator<Item = ConnectionId> {
     writes.iter().filter_map(|write| match write {
@@ -323,7 +404,7 @@ fn connections(writes: &[Write]) -> impl Iterator<Item = ConnectionId> {
 }
 
 /// Turns what a closed connection would have brought into its end.
-fn without(writes: &mut [Write], connection: ConnectionId) {
+fn without(writes: &mut [Write], connection: ConnectionId, undone: &mut Vec<Write>) {
     for write in writes {
         let gone = match write {
             Write::PutBinding(aor, binding) if binding.flow.connection == connection => {
@@ -331,6 +412,7 @@ fn without(writes: &mut [Write], connection: ConnectionId) {
             }
             _ => continue,
         };
+        undone.push(gone.clone());
         *write = gone;
     }
 }

@@ -35,6 +35,8 @@ pub struct Registration {
     pub writes: Vec<Write>,
     /// The contacts that change, for events.
     pub changes: Vec<(Box<[u8]>, RegistrationChange)>,
+    /// All bindings after it, best first.
+    pub bindings: Vec<Binding>,
     /// The request was here before. If its commit is still under way it is answered by that;
     /// if not, like the first time, and its nonce count need not be new.
     pub retransmission: bool,
@@ -281,10 +283,11 @@ impl Update<'_> {
 
     fn finish(self, aor: &AddressOfRecord) -> Registration {
         let (mut gone, mut put) = (Vec::new(), Vec::new());
-        let mut changes = Vec::new();
+        let (mut changes, mut bindings) = (Vec::new(), Vec::new());
         for Entry { before, fate } in self.entries {
             match (before, fate) {
-                (_, Fate::Stays) | (None, Fate::Goes) => {}
+                (None, Fate::Stays | Fate::Goes) => {}
+                (Some(before), Fate::Stays) => bindings.push(before.clone()),
                 (Some(before), Fate::Goes) => {
                     gone.push(Write::DropBinding(aor.clone(), before.contact.clone()));
                     changes.push((before.contact.clone(), RegistrationChange::Removed));
@@ -299,14 +302,16 @@ impl Update<'_> {
                     if let Some(old) = before.filter(|old| old.contact != binding.contact) {
                         gone.push(Write::DropBinding(aor.clone(), old.contact.clone()));
                     }
+                    bindings.push(binding.clone());
                     put.push(Write::PutBinding(aor.clone(), binding));
                 }
             }
         }
+        sort(&mut bindings);
         let mut writes = gone;
         writes.extend(put);
         let retransmission = self.seen_before && writes.is_empty();
-        Registration { writes, changes, retransmission }
+        Registration { writes, changes, bindings, retransmission }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::limits;
 use crate::node::{Node, Timer};
 use crate::proxy::ack::WaitingAck;
 use crate::proxy::response_context::ResponseContext;
-use crate::role::register::WaitingRegistration;
+use crate::role::register::{Noted, WaitingRegistration};
 use crate::route::plan::PlannedBranch;
 use crate::time::Instant;
 use crate::timers::TimerId;
@@ -41,7 +41,7 @@ pub(crate) enum Waiting {
     /// A registration that is being committed.
     Kept(Box<WaitingRegistration>),
     /// A change nobody waits for; only its failure is of interest.
-    Noted,
+    Noted(Box<Noted>),
 }
 
 /// One open question.
@@ -112,11 +112,12 @@ impl Node {
                 self.on_resolved(now, (context, branch), (&planned, share), &flows, out);
             }
             (Waiting::Ack(ack), Answer::Resolved(flows)) => self.on_ack_resolved(&ack, &flows, out),
-            (Waiting::Ack(_) | Waiting::Noted, _) => {}
+            (Waiting::Noted(noted), Answer::Kept(_)) => self.on_noted(&noted),
+            (Waiting::Ack(_) | Waiting::Noted(_), _) => {}
             (Waiting::Kept(registration), Answer::Kept(token)) => {
                 self.on_kept(now, *registration, token, out);
             }
-            (Waiting::Kept(registration), _) => self.on_not_kept(*registration, out),
+            (Waiting::Kept(registration), _) => self.on_not_kept(now, *registration, out),
         }
     }
 }

@@ -6,6 +6,17 @@ use ringway_core::boundary::{Answer, CommitToken, Write};
 use ringway_core::time::Duration;
 use std::collections::BTreeMap;
 
+/// How a store can be broken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flaw {
+    /// It says that it keeps, and does not.
+    Lies,
+    /// It does not drop bindings.
+    Hoards,
+    /// It gives nothing back to a server that starts.
+    Forgets,
+}
+
 /// The bindings that were committed, and how the store behaves.
 #[derive(Debug, Default)]
 pub struct Disk {
@@ -15,8 +26,8 @@ pub struct Disk {
     pub failing: bool,
     /// Whether commits never end.
     pub silent: bool,
-    /// Whether it says of commits that they are kept when they are not: to try those who watch.
-    pub lying: bool,
+    /// How it is broken on purpose, to try those who watch.
+    pub flaw: Option<Flaw>,
     bindings: BTreeMap<(AddressOfRecord, Box<[u8]>), Binding>,
     commits: u64,
 }
@@ -27,12 +38,21 @@ impl Disk {
         if self.failing {
             return Answer::Failed;
         }
-        let kept = if self.lying { Vec::new() } else { writes };
-        for write in kept {
+        if self.flaw != Some(Flaw::Lies) {
+            self.keep(writes);
+        }
+        self.commits += 1;
+        Answer::Kept(CommitToken::committed(self.commits))
+    }
+
+    /// Keeps this, however the store behaves towards the server.
+    pub fn keep(&mut self, writes: Vec<Write>) {
+        for write in writes {
             match write {
                 Write::PutBinding(aor, binding) => {
                     self.bindings.insert((aor, binding.contact.clone()), binding);
                 }
+                Write::DropBinding(..) if self.flaw == Some(Flaw::Hoards) => {}
                 Write::DropBinding(aor, contact) => {
                     self.bindings.remove(&(aor, contact));
                 }
@@ -41,8 +61,6 @@ impl Disk {
                 Write::PutAccount(_) => {}
             }
         }
-        self.commits += 1;
-        Answer::Kept(CommitToken::committed(self.commits))
     }
 
     /// What a server finds when it starts.

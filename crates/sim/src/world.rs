@@ -55,7 +55,7 @@ pub struct OnWire {
     pub at: Instant,
     /// Between whom.
     pub flow: Flow,
-    /// Whether it arrived; else the server sent it.
+    /// Whether it arrived; else the server sent it, or tried to.
     pub arrived: bool,
     /// What it says.
     pub bytes: Vec<u8>,
@@ -71,7 +71,7 @@ enum Happening {
     AtEndpoint(EndpointId, Flow, Vec<u8>),
     ClosedAtEndpoint(ConnectionId),
     Alarm(EndpointId, u64),
-    Commit { life: u32, asker: Option<(u32, AskId)>, writes: Vec<Write> },
+    Commit { life: u32, asker: (u32, AskId), writes: Vec<Write> },
     Answered { life: u32, partition: u32, ask: AskId, answer: Answer },
     Undelivered { life: u32, partition: u32, transaction: TransactionRef },
 }
@@ -203,7 +203,8 @@ impl World {
     pub fn restart(&mut self) {
         self.life += 1;
         let seed = self.seed ^ u64::from(self.life).rotate_left(40);
-        self.server.restart((seed, self.now), &self.disk);
+        let wishes = self.server.restart((seed, self.now), &self.disk);
+        self.fulfil(wishes);
         let ids: Vec<_> = self.connections.keys().copied().collect();
         ids.into_iter().for_each(|id| self.close_at_server(id));
     }
@@ -289,8 +290,8 @@ impl World {
                 if life != self.life || self.disk.silent {
                     return;
                 }
+                let (partition, ask) = asker;
                 let answer = self.disk.commit(writes);
-                let Some((partition, ask)) = asker else { return };
                 self.server.answered(self.now, partition, ask, answer)
             }
             Happening::Answered { life, partition, ask, answer } if life == self.life => {
@@ -342,9 +343,9 @@ impl World {
     }
 
     fn send(&mut self, flow: Flow, bytes: Vec<u8>) -> bool {
+        self.on_wire(flow, false, &bytes);
         if flow.transport == Transport::Udp {
             // A datagram to nobody is lost, and nobody knows.
-            self.on_wire(flow, false, &bytes);
             if let Some(&endpoint) = self.addresses.get(&(flow.transport, flow.remote)) {
                 for at in self.network.datagram(endpoint, self.now) {
                     self.agenda.add(at, Happening::AtEndpoint(endpoint, flow, bytes.clone()));
@@ -357,7 +358,6 @@ impl World {
             id => self.connections.get(&id).filter(|line| line.open_at_server).map(|_| id),
         };
         if let Some(connection) = id {
-            self.on_wire(Flow { connection, ..flow }, false, &bytes);
             self.write_stream(connection, bytes);
         }
         id.is_some()
@@ -366,7 +366,7 @@ impl World {
     fn ask(&mut self, partition: u32, ask: AskId, question: Question) {
         let life = self.life;
         let (after, happening) = match question {
-            Question::Keep(writes) => return self.keep(Some((partition, ask)), writes),
+            Question::Keep(writes) => return self.keep((partition, ask), writes),
             Question::Resolve { host, port, transport } => {
                 let listeners = self.server.listeners();
                 let found = self.names.resolve(listeners, &host, port, transport);
@@ -381,9 +381,14 @@ impl World {
     }
 
     /// Gives the store something to keep, behind all that it was given before.
-    pub fn keep(&mut self, asker: Option<(u32, AskId)>, writes: Vec<Write>) {
+    fn keep(&mut self, asker: (u32, AskId), writes: Vec<Write>) {
         self.committed_until = (self.now + self.disk.delay).max(self.committed_until);
         let commit = Happening::Commit { life: self.life, asker, writes };
         self.agenda.add(self.committed_until, commit);
+    }
+
+    /// Whether no commit is under way.
+    pub fn has_committed(&self) -> bool {
+        self.committed_until <= self.now
     }
 }

@@ -82,7 +82,7 @@ fn what_is_proposed_is_seen_when_it_is_committed() {
     assert_eq!(location.expected(&alice, at(0)).len(), 2, "the registrar knows");
     location.commit(second);
     assert_eq!(live(&location, "alice@x", 0), ["sip:2@a"]);
-    location.withdraw(first);
+    location.withdraw(first, at(0));
     assert_eq!(live(&location, "alice@x", 0), ["sip:2@a"]);
     assert_eq!(location.expected(&alice, at(0)).len(), 1);
     assert!(!location.is_pending(&alice));
@@ -239,4 +239,74 @@ fn a_model_agrees() {
         check(&location);
         assert_eq!(location.contacts(), model.len());
     }
+}
+
+/// The contacts of these writes, and whether each is put.
+fn told(writes: &[Write]) -> Vec<(&str, bool)> {
+    let word = |write: &Write| matches!(write, Write::PutBinding(..));
+    let text = |write| core::str::from_utf8(contact_of(write).expect("a contact")).expect("text");
+    writes.iter().map(|write| (text(write), word(write))).collect()
+}
+
+#[test]
+fn what_is_under_way_is_told_again() {
+    let mut location = location();
+    let alice = aor("alice@x");
+    put(&mut location, "alice@x", binding("sip:1@a", 10, 1));
+    assert!(location.unsettled(&alice, at(0)).is_empty());
+    let drop = Write::DropBinding(alice.clone(), b"sip:1@a"[..].into());
+    let first = location.propose(alice.clone(), [drop].into());
+    let add = Write::PutBinding(alice.clone(), binding("sip:2@a", 20, 1));
+    let second = location.propose(alice.clone(), [add].into());
+    assert_eq!(told(&location.unsettled(&alice, at(0))), [("sip:1@a", false), ("sip:2@a", true)]);
+    assert!(location.unsettled(&aor("bob@x"), at(0)).is_empty());
+    let truth = location.withdraw(first, at(0));
+    assert_eq!(told(&truth), [("sip:1@a", true)], "the store may have dropped it");
+    assert!(location.commit(second));
+    assert!(location.unsettled(&alice, at(0)).is_empty());
+}
+
+#[test]
+fn what_the_store_did_not_confirm_stays_in_doubt() {
+    let mut location = location();
+    let alice = aor("alice@x");
+    let gone = |contact: &str| Write::DropBinding(alice.clone(), contact.as_bytes().into());
+    let first = location.doubt(&[gone("sip:1@a"), gone("sip:2@a")]);
+    let again = location.doubt(&[gone("sip:2@a")]);
+    location.settled(&[gone("sip:1@a"), gone("sip:2@a")], first);
+    assert_eq!(told(&location.unsettled(&alice, at(0))), [("sip:2@a", false)]);
+    location.settled(&[gone("sip:2@a")], again);
+    assert!(location.unsettled(&alice, at(0)).is_empty());
+    location.doubt(&[gone("sip:3@a")]);
+    let writes = location.unsettled(&alice, at(0));
+    let proposal = location.propose(alice.clone(), writes);
+    location.commit(proposal);
+    assert!(location.doubts.is_empty(), "what was written with it is settled by it");
+    location.doubt(&[gone("sip:4@a")]);
+    location.forget(&alice);
+    assert!(location.doubts.is_empty(), "the store forgets the account with all it has");
+}
+
+#[test]
+fn a_late_answer_does_not_undo_what_came_after() {
+    let mut location = location();
+    let write = |expires| [Write::PutBinding(aor("alice@x"), binding("sip:1@a", expires, 1))];
+    let first = location.propose(aor("alice@x"), write(10).into());
+    let second = location.propose(aor("alice@x"), write(99).into());
+    location.commit(second);
+    assert_eq!(location.expected(&aor("alice@x"), at(0))[0].expires, at(99));
+    location.commit(first);
+    assert_eq!(location.live(&aor("alice@x"), at(20)).len(), 1, "the later one counts");
+    check(&location);
+}
+
+#[test]
+fn a_closed_connection_undoes_what_was_proposed_over_it() {
+    let mut location = location();
+    let mut over = binding("sip:1@a", 10, 1);
+    over.flow.connection = ConnectionId(7);
+    let write = [Write::PutBinding(aor("alice@x"), over)];
+    location.propose(aor("alice@x"), write.into());
+    let undone = location.flow_closed(ConnectionId(7), |_, _| panic!("it was not visible"));
+    assert_eq!(told(&undone), [("sip:1@a", false)]);
 }

@@ -9,6 +9,7 @@ use crate::boundary::{
 };
 use crate::flow::Flow;
 use crate::identity::{Authentication, Caller, Claim, Side, Verdict};
+use crate::limits;
 use crate::location::Proposal;
 use crate::node::Node;
 use crate::registrar::{self, Arrival, Registration};
@@ -28,7 +29,15 @@ pub(crate) struct WaitingRegistration {
     flow: Flow,
     aor: AddressOfRecord,
     proposal: Proposal,
+    after: Vec<Binding>,
     changes: Vec<(Box<[u8]>, RegistrationChange)>,
+}
+
+/// What the store was told without anybody waiting for it.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    writes: Vec<Write>,
+    number: u64,
 }
 
 impl Node {
@@ -108,17 +117,25 @@ impl Node {
             // The commit that is under way answers it.
             return Ok(());
         }
-        if registration.writes.is_empty() {
-            self.send_bindings(now, flow, request, &aor, out);
+        let Registration { writes: own, changes, bindings: after, .. } = registration;
+        // The answer tells what will be when all before it is kept. So it waits for that, and
+        // what is not certain is written with it: should its own commit fail, this is still true.
+        let mut writes = self.location.unsettled(&aor, now);
+        if own.is_empty() && writes.is_empty() {
+            self.send_bindings(now, flow, request, &after, out);
             return Ok(());
         }
-        if self.is_draining() {
+        if writes.len() > limits::UNSETTLED_CONTACTS_PER_AOR {
+            self.note(now, writes, out);
             return Err(Reject::Overloaded);
         }
-        let Registration { writes, changes, .. } = registration;
+        if !own.is_empty() && self.is_draining() {
+            return Err(Reject::Overloaded);
+        }
+        writes.extend(own);
         let proposal = self.location.propose(aor.clone(), writes.clone());
         let request = request.to_stored();
-        let waiting = WaitingRegistration { request, flow, aor, proposal, changes };
+        let waiting = WaitingRegistration { request, flow, aor, proposal, after, changes };
         self.ask(now, Question::Keep(writes), Waiting::Kept(Box::new(waiting)), out);
         Ok(())
     }
@@ -150,33 +167,58 @@ impl Node {
         _proof: CommitToken,
         out: &mut Outbox,
     ) {
-        self.location.commit(waiting.proposal);
+        if !self.location.commit(waiting.proposal) {
+            return self.refuse_not_kept(&waiting, out);
+        }
         for (contact, change) in waiting.changes {
             let aor = waiting.aor.clone();
             out.event(Event::Registration { aor, contact, change });
         }
-        self.send_bindings(now, waiting.flow, &waiting.request.message(), &waiting.aor, out);
+        self.send_bindings(now, waiting.flow, &waiting.request.message(), &waiting.after, out);
     }
 
-    /// The store does not have it: nothing has changed.
-    pub(crate) fn on_not_kept(&mut self, waiting: WaitingRegistration, out: &mut Outbox) {
-        self.location.withdraw(waiting.proposal);
+    /// The store does not have it, or does not say so in time: nothing has changed.
+    pub(crate) fn on_not_kept(
+        &mut self,
+        now: Instant,
+        waiting: WaitingRegistration,
+        out: &mut Outbox,
+    ) {
+        let truth = self.location.withdraw(waiting.proposal, now);
+        self.refuse_not_kept(&waiting, out);
+        self.note(now, truth, out);
+    }
+
+    /// Tells the store something that nobody waits for.
+    fn note(&mut self, now: Instant, writes: Vec<Write>, out: &mut Outbox) {
+        if writes.is_empty() {
+            return;
+        }
+        let number = self.location.doubt(&writes);
+        let noted = Noted { writes: writes.clone(), number };
+        self.ask(now, Question::Keep(writes), Waiting::Noted(Box::new(noted)), out);
+    }
+
+    /// The store has what it was told.
+    pub(crate) fn on_noted(&mut self, noted: &Noted) {
+        self.location.settled(&noted.writes, noted.number);
+    }
+
+    fn refuse_not_kept(&self, waiting: &WaitingRegistration, out: &mut Outbox) {
         self.refuse(waiting.flow, &waiting.request.message(), Reject::NotKept, out);
     }
 
-    /// RFC 3261 §10.3 step 8: what is kept now. What waits for its commit may never be.
+    /// RFC 3261 §10.3 step 8.
     fn send_bindings(
         &self,
         now: Instant,
         flow: Flow,
         request: &Message<'_>,
-        aor: &AddressOfRecord,
+        bindings: &[Binding],
         out: &mut Outbox,
     ) {
-        let mut bindings = self.location.live(aor, now);
-        registrar::sort(&mut bindings);
         let mut response = self.respond(&mut out.bytes, request, status::OK, flow.remote);
-        for binding in &bindings {
+        for binding in bindings {
             response.header_with("Contact", |out| registrar::write_contact(binding, now, out));
         }
         //= RFC 3261 10.3
@@ -201,16 +243,15 @@ impl Node {
     /// A connection ended: whoever registered over it cannot be reached any more.
     pub(crate) fn on_flow_closed(&mut self, now: Instant, flow: Flow, out: &mut Outbox) {
         let mut writes = Vec::new();
-        self.location.flow_closed(flow.connection, |aor, binding| {
+        let undone = self.location.flow_closed(flow.connection, |aor, binding| {
             let (name, contact) = (aor.clone(), binding.contact.clone());
             writes.push(Write::DropBinding(name, contact));
             let (aor, contact) = (aor.clone(), binding.contact);
             let change = RegistrationChange::FlowClosed;
             out.event(Event::Registration { aor, contact, change });
         });
-        if !writes.is_empty() {
-            self.ask(now, Question::Keep(writes), Waiting::Noted, out);
-        }
+        writes.extend(undone);
+        self.note(now, writes, out);
     }
 
     /// The administrator removed the account.

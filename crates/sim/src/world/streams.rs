@@ -97,6 +97,7 @@ impl World {
             }
         };
         if broken {
+            self.on_wire(flow, true, framer.rest());
             if let (false, Ok(message)) = (whole, parse(framer.rest(), &mut index, Framing::Stream))
             {
                 let wishes = self.server.receive(self.now, flow, message);
