@@ -6,8 +6,7 @@
 //!                                              └─ names
 //! ```
 //!
-//! [`world`] is the machine, [`scenario`] reads call flows and plays them on it, and [`random`]
-//! fills it with phones and trouble from a seed.
+//! [`world`] is the machine, [`scenario`] reads call flows and plays them on it.
 pub mod clock;
 pub mod net;
 pub mod disk;

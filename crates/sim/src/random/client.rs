@@ -6,7 +6,6 @@ use crate::scenario::digest::Challenge;
 use crate::scenario::sip::Sip;
 use crate::world::World;
 use ringway_core::flow::{ConnectionId, SocketId};
-use ringway_core::time::Instant;
 
 /// The round-trip estimate, and the longest interval between repetitions, in milliseconds.
 pub(crate) const T1: u64 = 500;
@@ -19,8 +18,6 @@ pub(crate) struct Client {
     pub(crate) bytes: Vec<u8>,
     pub(crate) way: SocketId,
     pub(crate) state: State,
-    /// When it began.
-    pub(crate) begun: Instant,
     /// The call it belongs to.
     pub(crate) call: Option<u64>,
     interval: u64,
@@ -79,7 +76,6 @@ impl Phone {
             bytes,
             way,
             state: State::Calling,
-            begun: world.now(),
             call,
             interval: T1,
             logins,

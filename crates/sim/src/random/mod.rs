@@ -1,284 +1,314 @@
-//! A random world: phones that do as chance says, a network that loses, and a server that is
-//! killed in between. All of it follows from one seed.
+//! A random world: one seed makes a server, phones, a network, and all that happens to them.
 //!
 //! ```text
-//! seed -> Play ─┬─ phones (act, call, cancel, vanish)
-//!               ├─ trouble (loss, restarts, a store that is slow, failing or silent)
-//!               └─ witness: what must hold after each step, and at the end
+//! seed -> life ─┬─ phones: act, client, answer, talk     ─┐
+//!               ├─ fate: network, store, names, restarts ─┴─> World ─> watch: every message
+//!               └─ at the end all must have ended                  └─> kept: every promise
 //! ```
+//!
+//! What must hold is checked after everything that happens; [`live`] tells the first thing that
+//! does not. The same seed is the same world, to the byte.
 
-mod phone;
-mod client;
 mod answer;
+mod client;
+mod fate;
+mod kept;
+mod phone;
 mod talk;
-mod witness;
+mod watch;
 
 use crate::clock::Random;
-use crate::names::Host;
-use crate::net::Conditions;
+use crate::disk::Flaw;
+use crate::random::kept::Promises;
+use crate::random::phone::{Kind, Phone, listeners};
+use crate::random::watch::Watch;
 use crate::scenario::ladder::{Rung, draw};
 use crate::scenario::sip::Sip;
-use crate::world::{BEGINNING, Notice, Sabotage, World};
-use phone::{DOMAIN, ELSEWHERE, Kind, Phone};
-use ringway_core::account::{Account, Ha1};
-use ringway_core::address_of_record::AddressOfRecord;
-use ringway_core::boundary::{Answer, Command, Write};
-use ringway_core::flow::Transport;
-use ringway_core::snapshot::{Peer, Snapshot};
+use crate::world::{BEGINNING, OnWire, Sabotage, World};
+use ringway_core::counters::Counters;
+use ringway_core::snapshot::Snapshot;
 use ringway_core::time::{Duration, Instant};
 use std::fmt;
-use witness::Witness;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// How long phones do things.
-const ACTIVE: Duration = Duration::from_secs(60);
-/// How long they are left alone after that: Timer C, and what follows from it.
-const SETTLING: Duration = Duration::from_secs(400);
-const PARTITIONS: u32 = 4;
+pub use watch::Broken;
 
-/// What is broken on purpose, to try the witness.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Breakage {
-    /// Done to each message that the server sends.
+/// For how long phones do things.
+const ACTIVE: Duration = Duration::from_secs(50);
+/// Longer than any transaction or branch can take: Timer C, what follows it, and the next group.
+const SETTLING: Duration = Duration::from_secs(900);
+/// Longer than a call of which nothing is heard, and than any binding.
+const SILENCE: Duration = Duration::from_secs(13 * 3_600);
+
+/// How a server is broken on purpose, to see that it is noticed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flaws {
+    /// What is done to its messages.
     pub sabotage: Option<Sabotage>,
-    /// The store says that it keeps what it does not.
-    pub lying: bool,
+    /// What its store does wrong.
+    pub store: Option<Flaw>,
+    /// It takes everybody for a trusted peer.
+    pub trusts_all: bool,
 }
 
-/// What came of a world in which all held.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Outcome {
-    /// A hash of all that passed the server's door: the same for the same seed.
+/// What a world was like.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// A hash of all that happened, with times.
     pub hash: u64,
-    /// Messages that passed it.
-    pub messages: u64,
-    /// Calls that were answered.
-    pub answered: u64,
-    /// Restarts of the server.
-    pub restarts: u64,
+    /// How many messages reached or left the server.
+    pub messages: usize,
+    /// What the server counted in its last life.
+    pub counters: Counters,
 }
 
-/// Something that must hold did not.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    /// In which world.
+/// A world in which something did not hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// Its seed.
     pub seed: u64,
-    /// When, since the beginning.
+    /// How long after the beginning.
     pub at: Duration,
-    /// What.
-    pub what: String,
-    /// What passed the server's door of the call concerned.
+    /// What did not hold.
+    pub broken: Broken,
+    /// The messages of the call it is about.
     pub ladder: String,
 }
 
-impl fmt::Display for Violation {
+impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, at, what, ladder } = self;
-        writeln!(f, "{what}, {} ms after the beginning\n{ladder}", at.as_micros() / 1_000)?;
-        write!(f, "RINGWAY_SEEDS={seed} cargo test -p ringway-sim --test seeds")
+        let Self { seed, at, broken, ladder } = self;
+        writeln!(f, "RINGWAY_SEEDS={seed} cargo test -p ringway-sim --test seeds worlds")?;
+        writeln!(f, "at {at:?}, Call-ID {:?}: {}", broken.call_id, broken.what)?;
+        f.write_str(ladder)
     }
 }
 
-/// Plays the world of a seed.
+/// Lives through the world of a seed.
 ///
 /// # Errors
 /// The first thing that did not hold.
-pub fn play(seed: u64, breakage: Breakage) -> Result<Outcome, Box<Violation>> {
-    let mut play = Play::new(seed, breakage);
-    let end = BEGINNING + ACTIVE;
-    play.go_on(end)?;
-    play.calm_down();
-    play.go_on(end + SETTLING)?;
-    play.finish()
+pub fn live(seed: u64, flaws: Flaws) -> Result<Report, Box<Failure>> {
+    let mut life = Life::new(seed, flaws);
+    life.pass().map_err(|broken| {
+        let at = life.world.now().since(BEGINNING);
+        let ladder = life.ladder(&broken.call_id);
+        Box::new(Failure { seed, at, broken, ladder })
+    })
 }
 
-struct Play {
-    seed: u64,
-    random: Random,
+/// The world of one seed, and who watches it.
+#[derive(Debug)]
+pub(crate) struct Life {
     world: World,
+    random: Random,
     phones: Vec<Phone>,
-    witness: Witness,
-    trouble: Instant,
-    calm: bool,
-    restarts: u64,
+    snapshot: Snapshot,
+    watch: Watch,
+    promises: Promises,
+    counted: Option<Counters>,
+    restarted: bool,
+    removed: Vec<String>,
+    /// All messages, for the ladder.
+    past: Vec<OnWire>,
+    hash: DefaultHasher,
+    flaws: Flaws,
 }
 
-impl Play {
-    fn new(seed: u64, breakage: Breakage) -> Self {
-        let mut random = Random::new(seed ^ 0x5eed);
-        let snapshot = snapshot(&[]);
-        let mut world = World::new(phone::listeners(), PARTITIONS, snapshot, seed);
+impl Life {
+    fn new(seed: u64, flaws: Flaws) -> Self {
+        let mut random = Random::new(seed);
+        let snapshot = fate::snapshot(&mut random);
+        let mut world = World::new(listeners(), 4, snapshot.clone(), random.next());
+        world.network.default = fate::conditions(&mut random);
         world.wire = Some(Vec::new());
-        world.sabotage = breakage.sabotage;
-        world.disk.lying = breakage.lying;
-        let milliseconds = Duration::from_millis;
-        world.network.default = Conditions {
-            delay: milliseconds(random.below(40)),
-            jitter: milliseconds([0, 20, 200][random.below(3) as usize]),
-            loss: [0, 20, 120][random.below(3) as usize],
-            duplicates: [0, 20, 100][random.below(3) as usize],
-            cut: false,
+        world.sabotage = flaws.sabotage;
+        world.disk.flaw = flaws.store;
+        let mut life = Self {
+            world,
+            random,
+            phones: Vec::new(),
+            snapshot,
+            watch: Watch::default(),
+            promises: Promises::default(),
+            counted: None,
+            restarted: false,
+            removed: Vec::new(),
+            past: Vec::new(),
+            hash: DefaultHasher::new(),
+            flaws,
         };
-        let who = [
-            ("anna", Kind::Account),
-            ("anna", Kind::Account),
-            ("bert", Kind::Account),
-            ("bert", Kind::Account),
-            ("cleo", Kind::Account),
-            ("bert", Kind::WrongPassword),
-            ("eve", Kind::Stranger),
-            ("carl", Kind::Peer),
-        ];
-        let phones: Vec<Phone> = (0..)
-            .zip(who)
-            .map(|(n, who)| Phone::new(n, who, Random::new(random.next()), &mut world))
-            .collect();
-        let peer = phones[PEER].address;
-        world.use_snapshot(self::snapshot(&[peer.ip()]));
-        let places = vec![(Transport::Udp, peer), (Transport::Tcp, peer)];
-        let host = Host { places, delay: milliseconds(random.below(300)), silent: false };
-        world.names.hosts.insert(ELSEWHERE.into(), host);
-        let witness = Witness::new(&phones);
-        let trouble = BEGINNING + Duration::from_secs(3);
-        Self { seed, random, world, phones, witness, trouble, calm: false, restarts: 0 }
+        let accounts = 4 + life.random.below(4);
+        for n in 0..accounts {
+            life.add_phone(format!("user{}", n % fate::USERS), Kind::Account);
+        }
+        life.add_phone("user0".into(), Kind::WrongPassword);
+        life.add_phone("intruder".into(), Kind::Stranger);
+        life.add_phone("trunk".into(), Kind::Peer);
+        life.publish();
+        life.change_names();
+        life
     }
 
-    /// Lets the world go on, and watches it.
-    fn go_on(&mut self, until: Instant) -> Result<(), Box<Violation>> {
+    fn add_phone(&mut self, user: String, kind: Kind) {
+        let number = self.phones.len() as u16;
+        let random = Random::new(self.random.next());
+        self.phones.push(Phone::new(number, (user, kind), random, &mut self.world));
+    }
+
+    fn pass(&mut self) -> Result<Report, Broken> {
+        let end = BEGINNING + ACTIVE;
+        while self.world.now() < end {
+            let pause = Duration::from_millis(500 + self.random.below(9_000));
+            self.run((self.world.now() + pause).min(end))?;
+            self.strike();
+            self.look()?;
+            self.promises.hold(&self.world)?;
+            self.count()?;
+        }
+        self.calm();
+        self.run(self.world.now() + SETTLING)?;
+        self.promises.hold(&self.world)?;
+        self.watch.settled()?;
+        self.all_phones_are_done()?;
+        self.nothing_is_left(false)?;
+        self.run(self.world.now() + SILENCE)?;
+        self.nothing_is_left(true)?;
+        self.count()?;
+        Ok(Report {
+            hash: self.hash.finish(),
+            messages: self.past.len(),
+            counters: self.counted.take().unwrap_or_default(),
+        })
+    }
+
+    fn run(&mut self, until: Instant) -> Result<(), Broken> {
         loop {
-            if !self.calm && self.world.now() >= self.trouble {
-                self.make_trouble();
-            }
-            let went_on = self.world.advance(until);
+            let more = self.world.advance(until);
+            self.look()?;
             while let Some(notice) = self.world.notice() {
-                self.tell(notice);
+                let at = notice.endpoint.0 as usize;
+                let Some(phone) = self.phones.get_mut(at) else { continue };
+                phone.notice(&mut self.world, notice);
+                if phone.babbled {
+                    self.watch.babblers.insert(phone.address.ip());
+                }
+                if let Some((call_id, what)) = phone.complaints.pop() {
+                    return Err(Broken { call_id, what });
+                }
             }
-            let seen = self.witness.look(&mut self.world);
-            seen.map_err(|(what, call_id)| self.violation(what, &call_id))?;
-            let complaint = self.phones.iter_mut().find_map(|phone| phone.complaints.pop());
-            if let Some((call_id, what)) = complaint {
-                return Err(self.violation(what, &call_id));
-            }
-            if !went_on {
+            if !more {
                 return Ok(());
             }
         }
     }
 
-    fn tell(&mut self, notice: Notice) {
-        let at = self.phones.iter().position(|phone| phone.endpoint == notice.endpoint);
-        if let Some(at) = at {
-            self.phones[at].notice(&mut self.world, notice);
+    /// Looks at what has passed the server's door.
+    fn look(&mut self) -> Result<(), Broken> {
+        for (at, event) in self.world.events.drain(..) {
+            (at.as_micros(), format!("{event:?}")).hash(&mut self.hash);
         }
+        let wire = self.world.wire.as_mut().map(std::mem::take).unwrap_or_default();
+        for on_wire in wire {
+            let flow = format!("{:?}", on_wire.flow);
+            (on_wire.at.as_micros(), flow, &on_wire.bytes).hash(&mut self.hash);
+            let sip = Sip::read(&on_wire.bytes);
+            let looked = self.watch.look(&on_wire, sip.as_ref());
+            let arrived = on_wire.arrived;
+            self.past.push(on_wire);
+            looked?;
+            let Some(sip) = sip.filter(|sip| sip.method() == "REGISTER") else { continue };
+            match (arrived, sip.status()) {
+                (true, None) => self.promises.asked(&sip),
+                (false, Some(200..=299)) => {
+                    let asked = self.watch.asked.get(&watch::key(&sip, 0));
+                    if let Some(asked) = asked.filter(|asked| watch::kept(asked)) {
+                        self.promises.acknowledged(&self.world, asked, &sip)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
-    /// What goes wrong, or right again.
-    fn make_trouble(&mut self) {
-        self.trouble = self.world.now() + Duration::from_millis(500 + self.random.below(6_000));
-        match self.random.below(12) {
-            0 if self.restarts < 2 => {
-                self.restarts += 1;
-                self.witness.restarted(self.world.now());
-                self.world.restart();
-            }
-            1 => self.world.disk.delay = Duration::from_millis(self.random.below(300)),
-            2 => self.world.disk.failing = self.random.permille(500),
-            3 => self.world.disk.silent = self.random.permille(300),
-            4 | 5 => {
-                let which = self.random.below(self.phones.len() as u64) as usize;
-                let cut = self.random.permille(500);
-                let endpoint = self.phones[which].endpoint;
-                let conditions = Conditions { cut, ..self.world.network.default };
-                let now = self.world.now();
-                self.phones[which].away.push(now);
-                self.world.network.set(endpoint, conditions);
-            }
-            6 => {
-                let aor = address(["anna", "cleo"][self.random.below(2) as usize]);
-                let gone = self.world.disk.commit(vec![Write::DropAccount(aor.clone())]);
-                if matches!(gone, Answer::Kept(_)) {
-                    self.world.command_all(|| Command::Forget(aor.clone()));
+    /// The counters of the server only grow.
+    fn count(&mut self) -> Result<(), Broken> {
+        let mut now = Counters::default();
+        self.world.server().nodes().iter().for_each(|node| now.add(node.counters()));
+        if let Some(before) = &self.counted {
+            let tables = |c: &Counters| {
+                [&c.requests, &c.refused, &c.dropped, &c.auth_failures, &c.registrations, &c.calls]
+                    .map(Clone::clone)
+            };
+            for (before, now) in tables(before).iter().zip(&tables(&now)) {
+                let fell = before.iter().find(|(name, n)| now.get(*name) < Some(n));
+                if let Some((name, _)) = fell {
+                    return Err(Broken::new("", format!("the counter {name} fell")));
                 }
             }
-            7 => {
-                if let Some(host) = self.world.names.hosts.get_mut(ELSEWHERE) {
-                    host.silent = self.random.permille(400);
-                }
-            }
-            _ => {
-                (self.world.disk.failing, self.world.disk.silent) = (false, false);
+            let fell =
+                |before: &[u64; 7], now: &[u64; 7]| before.iter().zip(now).any(|(b, n)| n < b);
+            if fell(&before.responses_received, &now.responses_received)
+                || fell(&before.responses_sent, &now.responses_sent)
+            {
+                return Err(Broken::new("", "a counter of responses fell"));
             }
         }
+        self.counted = Some(now);
+        Ok(())
     }
 
-    /// From now on nothing new begins, and nothing goes wrong.
-    fn calm_down(&mut self) {
-        self.calm = true;
-        (self.world.disk.failing, self.world.disk.silent) = (false, false);
-        self.world.disk.delay = Duration::ZERO;
-        if let Some(host) = self.world.names.hosts.get_mut(ELSEWHERE) {
-            host.silent = false;
-        }
-        let conditions = self.world.network.default;
-        for phone in &mut self.phones {
-            if self.world.network.conditions(phone.endpoint).cut {
-                phone.away.push(self.world.now());
+    /// No INVITE of a phone rings for ever.
+    fn all_phones_are_done(&self) -> Result<(), Broken> {
+        // What a killed server knew, and what was said to a phone that was cut off, is lost.
+        let heard = |phone: &&Phone| !phone.disturbed && !self.restarted;
+        for phone in self.phones.iter().filter(heard) {
+            if let Some(invite) = phone.ringing().next() {
+                let call_id = invite.get("Call-ID").unwrap_or_default();
+                let what = format!("it rings for ever at {}", phone.name);
+                return Err(Broken::new(call_id, what));
             }
-            self.world.network.set(phone.endpoint, conditions);
-            phone.quiet = true;
         }
+        Ok(())
     }
 
-    fn finish(self) -> Result<Outcome, Box<Violation>> {
-        let ended = self.witness.end(&self.world, &self.phones);
-        ended.map_err(|(what, call_id)| self.violation(what, &call_id))?;
-        Ok(Outcome { restarts: self.restarts, ..self.witness.outcome() })
+    fn nothing_is_left(&self, calls_too: bool) -> Result<(), Broken> {
+        let census = self.world.census();
+        let mut left = census.server_transactions
+            + census.client_transactions
+            + census.response_contexts
+            + census.open_questions;
+        if calls_too {
+            left += census.calls + census.timers;
+        }
+        if left > 0 {
+            return Err(Broken::new("", format!("something is left in the server: {census:?}")));
+        }
+        Ok(())
     }
 
-    fn violation(&self, what: String, call_id: &str) -> Box<Violation> {
-        let at = self.world.now().since(BEGINNING);
-        let rungs: Vec<Rung> = self
-            .witness
-            .of_call(call_id)
-            .filter_map(|message| {
-                let at_ms = message.at.since(BEGINNING).as_micros() / 1_000;
-                let phone = self.name_of(message.flow.remote.ip());
-                let way = if message.arrived { (phone, "proxy") } else { ("proxy", phone) };
-                Some(Rung::new(at_ms, way, &Sip::read(&message.bytes)?))
-            })
-            .collect();
-        let ladder = if rungs.is_empty() { self.witness.last() } else { draw(&rungs) };
-        Box::new(Violation { seed: self.seed, at, what, ladder })
+    fn ladder(&self, call_id: &str) -> String {
+        let name = |message: &OnWire| {
+            let ip = message.flow.remote.ip();
+            let phone = self.phones.iter().find(|phone| phone.address.ip() == ip);
+            phone.map_or_else(|| ip.to_string(), |phone| phone.name.clone())
+        };
+        let rung = |message: &OnWire| {
+            let sip = Sip::read(&message.bytes)?;
+            if sip.get("Call-ID") != Some(call_id) {
+                return None;
+            }
+            let (phone, server) = (name(message), "server".to_owned());
+            let (from, to) = if message.arrived { (phone, server) } else { (server, phone) };
+            let at_ms = message.at.since(BEGINNING).as_millis();
+            let mut rung = Rung::new(at_ms, (&from, &to), &sip);
+            rung.what = format!("{}  {}", rung.what, sip.cseq());
+            if sip.method() == "REGISTER" {
+                rung.what = format!("{}  {}", rung.what, sip.joined("Contact"));
+            }
+            Some(rung)
+        };
+        draw(&self.past.iter().filter_map(rung).collect::<Vec<_>>())
     }
-}
-
-impl Play {
-    fn name_of(&self, ip: std::net::IpAddr) -> &str {
-        let phone = self.phones.iter().find(|phone| phone.address.ip() == ip);
-        phone.map_or("nobody", |phone| phone.name.as_str())
-    }
-}
-
-/// Which of the phones is the trusted server.
-const PEER: usize = 7;
-
-fn address(user: &str) -> AddressOfRecord {
-    AddressOfRecord::new(user.as_bytes(), DOMAIN.as_bytes()).expect("a user and a domain")
-}
-
-fn snapshot(peers: &[std::net::IpAddr]) -> Snapshot {
-    let mut snapshot = Snapshot {
-        domains: [DOMAIN.as_bytes().into()].into(),
-        default_domain: Some(DOMAIN.as_bytes().into()),
-        ..Snapshot::default()
-    };
-    snapshot.settings.ring_s = 20;
-    for user in ["anna", "bert", "cleo"] {
-        let ha1 = Ha1::from_password(user.as_bytes(), DOMAIN.as_bytes(), b"a-good-password");
-        let (aor, display_name) = (address(user), String::new());
-        snapshot.accounts.put(Account { aor, ha1, display_name, enabled: true });
-    }
-    let host = |ip: &std::net::IpAddr| (*ip, if ip.is_ipv4() { 32 } else { 128 });
-    let networks = peers.iter().map(host).collect();
-    snapshot.peers.push(Peer { name: "peer".into(), networks, may_register: false });
-    snapshot
 }

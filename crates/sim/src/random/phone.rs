@@ -9,7 +9,7 @@ use crate::scenario::digest::Challenge;
 use crate::scenario::sip::Sip;
 use crate::world::{EndpointId, Notice, Noticed, World};
 use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
-use ringway_core::time::{Duration, Instant};
+use ringway_core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -90,10 +90,12 @@ pub(crate) struct Phone {
     pub(crate) calls: BTreeMap<u64, Call>,
     /// The CSeq number of its last REGISTER.
     pub(crate) register_cseq: u32,
-    /// When it went out of reach, or came back.
-    pub(crate) away: Vec<Instant>,
     /// It is switched off: it neither hears nor says anything.
     pub(crate) off: bool,
+    /// It was switched off, moved or lost its connections: what it waits for may never come.
+    pub(crate) disturbed: bool,
+    /// It has sent what is no message.
+    pub(crate) babbled: bool,
     /// It begins nothing new.
     pub(crate) quiet: bool,
     /// What it heard that nobody may say to it.
@@ -106,7 +108,7 @@ impl Phone {
     /// The phone with this number; what else it is follows from the rest.
     pub(crate) fn new(
         number: u16,
-        (user, kind): (&str, Kind),
+        (user, kind): (String, Kind),
         mut random: Random,
         world: &mut World,
     ) -> Self {
@@ -121,7 +123,7 @@ impl Phone {
         let q = [None, Some("1.0"), Some("0.5")][random.below(3) as usize];
         let mut phone = Self {
             name: format!("phone{number}"),
-            user: user.to_owned(),
+            user,
             kind,
             password: "a-good-password".into(),
             q,
@@ -135,8 +137,9 @@ impl Phone {
             served: BTreeMap::new(),
             calls: BTreeMap::new(),
             register_cseq: 0,
-            away: Vec::new(),
             off: false,
+            disturbed: false,
+            babbled: false,
             quiet: false,
             complaints: Vec::new(),
             made: 0,
@@ -229,7 +232,6 @@ impl Phone {
     /// Switches it on or off: its address leads nowhere any more, its connections end.
     pub(crate) fn switch(&mut self, world: &mut World, on: bool) {
         self.off = !on;
-        self.away.push(world.now());
         for transport in [Transport::Udp, Transport::Tcp] {
             match on {
                 true => world.open(self.endpoint, transport, self.address),
@@ -237,6 +239,7 @@ impl Phone {
             }
         }
         if !on {
+            self.disturbed = true;
             for id in std::mem::take(&mut self.connections).into_values() {
                 world.hang_up(id);
             }
@@ -276,7 +279,7 @@ impl Phone {
             Alarm::Impatient(id) => self.cancel(world, id),
             Alarm::Answer(id, status) => self.answer(world, id, status),
             Alarm::Repeat(id) => self.repeat(world, id),
-            Alarm::Forget(id) => self.forget(id),
+            Alarm::Forget(id) => self.forget(world, id),
             Alarm::Talk(id) => self.talk(world, id),
         }
     }

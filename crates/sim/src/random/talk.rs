@@ -1,230 +1,325 @@
-//! What a phone does of its own will: it registers, calls, talks, hangs up, writes, and vanishes.
+//! What phones do of their own accord: register, call, talk, hang up, send this and that.
 
-use crate::random::client::Client;
-use crate::random::phone::{Alarm, DOMAIN, ELSEWHERE, Kind, Phone, socket_named};
+use crate::random::client::State;
+use crate::random::phone::{Alarm, DOMAIN, ELSEWHERE, Kind, Phone, SERVER, socket_named};
 use crate::scenario::sip::{Sip, uri_of};
 use crate::world::World;
 use ringway_core::flow::{ConnectionId, SocketId};
+use std::collections::BTreeMap;
 
-/// One side of a dialog.
+/// Everything with one Call-ID and one tag of ours.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) call_id: String,
-    /// Our From value.
-    local: String,
-    /// Our To value.
-    remote: String,
-    target: String,
-    routes: Vec<String>,
+    pub(crate) id: String,
+    pub(crate) local: String,
+    pub(crate) remote: String,
+    pub(crate) local_tag: String,
     pub(crate) cseq: u32,
-    /// The ACK for the last 2xx to an INVITE of ours, and the CSeq number it is for.
-    ack: (u32, Vec<u8>),
+    pub(crate) target: String,
+    /// One for each tag of the far side; the first one is spoken to, the others were ended.
+    pub(crate) dialogs: Vec<Dialog>,
     pub(crate) over: bool,
 }
 
-/// Whom phones call: those who may be there, those who are not, and somebody elsewhere.
-const CALLED: [&str; 6] = ["anna", "bert", "anna", "bert", "nobody", "carl"];
+/// A dialog (RFC 3261 §12).
+#[derive(Debug)]
+pub(crate) struct Dialog {
+    pub(crate) remote_tag: String,
+    pub(crate) target: String,
+    pub(crate) routes: Vec<String>,
+    /// The ACKs for its 2xx, by the number in CSeq.
+    pub(crate) acks: BTreeMap<u32, (SocketId, Vec<u8>)>,
+}
+
+impl Dialog {
+    pub(crate) fn of_request(invite: &Sip) -> Self {
+        let owned = |value: &&str| (*value).to_owned();
+        Self {
+            remote_tag: invite.tag("From").unwrap_or_default(),
+            target: invite.get("Contact").map(uri_of).unwrap_or_default().to_owned(),
+            routes: invite.all("Record-Route").iter().map(owned).collect(),
+            acks: BTreeMap::new(),
+        }
+    }
+
+    fn of_response(response: &Sip) -> Self {
+        let mut dialog = Self::of_request(response);
+        dialog.remote_tag = response.tag("To").unwrap_or_default();
+        dialog.routes.reverse();
+        dialog
+    }
+}
 
 impl Phone {
-    /// Does something, and comes back for more.
+    /// Does something, and will do something else later.
     pub(crate) fn act(&mut self, world: &mut World) {
         if self.quiet {
             return;
         }
-        match self.random.below(20) {
-            0..=5 if self.kind != Kind::Peer => self.register(world),
-            6..=13 => self.call(world),
-            14 => self.request_outside(world, "MESSAGE"),
-            15 => self.request_outside(world, "OPTIONS"),
-            16 => self.request_outside(world, "DANCE"),
-            17 => self.babble(world),
-            18 => {
-                let on = self.off;
-                self.switch(world, on);
+        let most = if self.clients.len() > 20 { 20_000 } else { 7_000 };
+        self.remind_within(world, most, Alarm::Act);
+        if self.off {
+            if self.may(40) {
+                self.switch(world, true);
             }
-            _ => self.register(world),
+            return;
         }
-        if self.off && self.may(60) {
-            self.switch(world, true);
+        match self.random.below(100) {
+            0..30 => self.register(world),
+            30..70 => self.invite(world),
+            70..82 => self.say(world),
+            82..86 => self.ask_server(world),
+            86..91 => self.babble(world),
+            91..94 => self.switch(world, false),
+            // Its connections end; it makes others.
+            94..97 => {
+                self.disturbed = true;
+                for id in std::mem::take(&mut self.connections).into_values() {
+                    world.hang_up(id);
+                }
+            }
+            _ => self.abandon_address(world),
         }
-        self.remind_within(world, 6_000, Alarm::Act);
     }
 
-    fn outside(&mut self, method: &str, target: &str, call_id: String) -> Sip {
-        let (user, domain) = (self.user.clone(), self.domain());
-        let (branch, tag) = (self.word("z9hG4bK"), self.word("tag"));
-        let mut sip = Sip { first: format!("{method} {target} SIP/2.0"), ..Sip::default() };
-        sip.add("Via", self.via(self.home(), &branch));
-        sip.add("Max-Forwards", "70");
-        sip.add("From", format!("<sip:{user}@{domain}>;tag={tag}"));
-        sip.add("To", format!("<{target}>"));
-        sip.add("Call-ID", call_id);
-        sip.add("CSeq", format!("1 {method}"));
-        sip.add("Contact", format!("<{}>", self.contact()));
-        sip
+    /// The socket is gone and another one is there, without a word.
+    fn abandon_address(&mut self, world: &mut World) {
+        self.switch(world, false);
+        let port = 5_060 + (self.address.port() - 5_060 + 2) % 200;
+        self.address.set_port(port);
+        self.switch(world, true);
+    }
+
+    /// Somebody to talk to.
+    fn somebody(&mut self) -> String {
+        match self.random.below(20) {
+            0 => format!("sip:ghost@{DOMAIN}"),
+            1 => format!("sip:friend@{ELSEWHERE}"),
+            2 => "sip:friend@nowhere.example".into(),
+            n => format!("sip:user{}@{DOMAIN}", n % 4),
+        }
     }
 
     fn register(&mut self, world: &mut World) {
+        // RFC 3261 §10.2: none before the last one is answered or has timed out.
+        let open = |client: &super::client::Client| {
+            client.request.method() == "REGISTER" && client.waits()
+        };
+        if self.clients.values().any(open) {
+            return;
+        }
+        let way = self.home();
+        let mut sip =
+            Sip { first: format!("REGISTER sip:{} SIP/2.0", self.domain()), ..Sip::default() };
+        let branch = self.word("z9hG4bK");
+        sip.add("Via", self.via(way, &branch));
+        sip.add("Max-Forwards", "70");
+        let aor = format!("<sip:{}@{}>", self.user, self.domain());
+        sip.add("From", format!("{aor};tag=r{}", self.made));
+        sip.add("To", aor);
+        sip.add("Call-ID", format!("register-{}", self.name));
         self.register_cseq += 1;
-        let call_id = format!("register-{}", self.name);
-        let mut sip = self.outside("REGISTER", &format!("sip:{DOMAIN}"), call_id);
-        let who = format!("<sip:{}@{DOMAIN}>", self.user);
-        sip.replace("To", &[who]);
-        sip.replace("CSeq", &[format!("{} REGISTER", self.register_cseq)]);
-        let expires = [0, 60, 600, 3_600, 3_600, 3_600][self.random.below(6) as usize];
-        let q = self.q.map_or(String::new(), |q| format!(";q={q}"));
-        sip.replace("Contact", &[format!("<{}>{q};expires={expires}", self.contact())]);
-        self.begin(world, (self.home(), None), sip, 0);
-    }
-
-    fn target(&mut self) -> String {
-        let user = CALLED[self.random.below(CALLED.len() as u64) as usize];
-        let domain = if user == "carl" { ELSEWHERE } else { DOMAIN };
-        format!("sip:{user}@{domain}")
-    }
-
-    fn call(&mut self, world: &mut World) {
-        let (target, call_id) = (self.target(), self.word("call"));
-        let mut invite = self.outside("INVITE", &target, call_id);
-        invite.body = format!("v=0\r\ns={}\r\n", self.name);
-        let id = self.begin(world, (self.home(), None), invite, 0);
-        self.be_patient(world, id);
-    }
-
-    fn request_outside(&mut self, world: &mut World, method: &str) {
-        let (target, call_id) = (self.target(), self.word("once"));
-        let mut sip = self.outside(method, &target, call_id);
-        sip.body = format!("{method} of {}", self.name);
-        self.begin(world, (self.home(), None), sip, 0);
-    }
-
-    /// Bytes that are no message, or half of one.
-    fn babble(&mut self, world: &mut World) {
-        let home = self.home();
-        let call_id = self.word("half");
-        let whole = self.outside("INVITE", "sip:anna@example.org", call_id).to_bytes();
-        let keep = self.random.below(whole.len() as u64) as usize;
-        self.transmit(world, (home, ConnectionId::NONE), &whole[..keep]);
-        // What came after it on a stream would be read as its rest.
-        if let Some(connection) = self.connections.remove(&home) {
-            world.hang_up(connection);
-            // What the server has written to it by then is lost.
-            self.away.push(world.now());
+        sip.add("CSeq", format!("{} REGISTER", self.register_cseq));
+        let contact = self.contact();
+        let q = self.q.map(|q| format!(";q={q}")).unwrap_or_default();
+        match self.random.below(20) {
+            0..3 => sip.add("Contact", format!("<{contact}>;expires=0")),
+            3 => {
+                sip.add("Contact", "*");
+                sip.add("Expires", "0");
+            }
+            4 => {}
+            5 => sip.add("Contact", format!("<{contact}>;expires=1")),
+            _ => {
+                let expires = [10, 20, 60, 3_600][self.random.below(4) as usize];
+                sip.add("Contact", format!("<{contact}>{q};expires={expires}"));
+            }
         }
+        self.begin(world, (way, None), sip, 0);
     }
 
-    /// The call that a request belongs to.
-    pub(crate) fn call_of(&self, request: &Sip) -> Option<u64> {
-        let (call_id, tag) = (request.get("Call-ID")?, request.tag("To")?);
-        let mine = |call: &Call| call.call_id == call_id && call.local.ends_with(&tag);
-        self.calls.iter().find(|(_, call)| mine(call)).map(|(&id, _)| id)
-    }
-
-    /// A 2xx came for an INVITE: it is acknowledged each time, and only one call goes on.
-    pub(crate) fn answered(&mut self, world: &mut World, id: u64, response: &Sip) {
-        let Some(Client { request, .. }) = self.clients.get(&id) else { return };
-        let (request, to) = (request.clone(), response.get("To").unwrap_or_default().to_owned());
-        let call_id = request.get("Call-ID").unwrap_or_default().to_owned();
-        let same = |call: &Call| call.call_id == call_id && call.remote == to;
-        if let Some(number) = self.calls.iter().find(|(_, call)| same(call)).map(|(&n, _)| n) {
-            return self.acknowledge(world, number, request.cseq());
-        }
-        let another = self.calls.values().any(|call| call.call_id == call_id && !call.over);
-        let contact = response.all("Contact").first().map(|c| uri_of(c).to_owned());
-        let routes: Vec<String> =
-            response.all("Record-Route").iter().rev().map(|r| (*r).to_owned()).collect();
-        let local = request.get("From").unwrap_or_default().to_owned();
-        let (target, cseq) = (contact.unwrap_or_default(), request.cseq());
-        let (ack, over) = ((0, Vec::new()), false);
-        let call = Call { call_id, local, remote: to, target, routes, cseq, ack, over };
-        let number = self.fresh();
-        self.calls.insert(number, call);
-        self.acknowledge(world, number, cseq);
-        if another {
-            return self.hang_up(world, number);
-        }
-        self.remind_within(world, 20_000, Alarm::Talk(number));
-    }
-
-    /// Sends the ACK for a 2xx; the same one for each repetition.
-    fn acknowledge(&mut self, world: &mut World, number: u64, cseq: u32) {
-        let Some(mut call) = self.calls.remove(&number) else { return };
-        if call.ack.0 != cseq {
-            call.ack = (cseq, self.inside(&call, "ACK", cseq).to_bytes());
-        }
-        self.transmit(world, (self.way_of(&call), ConnectionId::NONE), &call.ack.1);
-        self.calls.insert(number, call);
-    }
-
-    /// This phone answered: the dialog as the called side sees it.
-    pub(crate) fn pick_up(&mut self, world: &mut World, id: u64) {
-        let Some(served) = self.served.get(&id) else { return };
-        let request = &served.request;
-        let value = |name: &str| request.get(name).unwrap_or_default().to_owned();
-        let routes = request.all("Record-Route").iter().map(|r| (*r).to_owned()).collect();
-        let target = request.all("Contact").first().map(|c| uri_of(c).to_owned());
+    /// A new call, or a request outside of calls.
+    fn outside(&mut self, world: &mut World, method: &str, target: &str) -> u64 {
+        let local = format!("<sip:{}@{}>", self.user, self.domain());
         let call = Call {
-            call_id: value("Call-ID"),
-            local: format!("{};tag={}", value("To"), served.tag),
-            remote: value("From"),
-            target: target.unwrap_or_default(),
-            routes,
+            id: self.word("call"),
+            local,
+            remote: format!("<{target}>"),
+            local_tag: self.word("tag"),
             cseq: 0,
-            ack: (0, Vec::new()),
+            target: target.to_owned(),
+            dialogs: Vec::new(),
             over: false,
         };
         let number = self.fresh();
         self.calls.insert(number, call);
-        self.remind_within(world, 30_000, Alarm::Talk(number));
+        self.request(world, (number, 0), method)
     }
 
-    /// Something happens in a call: it goes on, or ends.
-    pub(crate) fn talk(&mut self, world: &mut World, number: u64) {
-        if self.off || self.calls.get(&number).is_none_or(|call| call.over) {
-            return;
-        }
-        if self.quiet || self.may(50) {
-            return self.hang_up(world, number);
-        }
-        let method = if self.may(50) { "INVITE" } else { "INFO" };
-        self.send_inside(world, number, method);
-        self.remind_within(world, 15_000, Alarm::Talk(number));
-    }
-
-    fn hang_up(&mut self, world: &mut World, number: u64) {
+    /// A request of a call, in this of its dialogs.
+    fn request(&mut self, world: &mut World, (number, dialog): (u64, usize), method: &str) -> u64 {
         if let Some(call) = self.calls.get_mut(&number) {
-            call.over = true;
-            self.send_inside(world, number, "BYE");
+            call.cseq += 1;
         }
+        let cseq = self.calls[&number].cseq;
+        let (way, sip) = self.compose((number, dialog), method, cseq);
+        self.begin(world, (way, Some(number)), sip, 0)
     }
 
-    fn send_inside(&mut self, world: &mut World, number: u64, method: &str) {
-        let Some(mut call) = self.calls.remove(&number) else { return };
-        call.cseq += 1;
-        let (sip, way) = (self.inside(&call, method, call.cseq), self.way_of(&call));
-        self.calls.insert(number, call);
-        self.begin(world, (way, Some(number)), sip, 0);
-    }
-
-    fn inside(&mut self, call: &Call, method: &str, cseq: u32) -> Sip {
-        let (way, branch) = (self.way_of(call), self.word("z9hG4bK"));
-        let mut sip = Sip { first: format!("{method} {} SIP/2.0", call.target), ..Sip::default() };
+    fn compose(
+        &mut self,
+        (number, dialog): (u64, usize),
+        method: &str,
+        cseq: u32,
+    ) -> (SocketId, Sip) {
+        let branch = self.word("z9hG4bK");
+        let hops = if self.may(95) { 70 } else { self.random.below(3) };
+        let large = self.may(8);
+        let call = &self.calls[&number];
+        let dialog = call.dialogs.get(dialog);
+        let routes = dialog.map_or(&[][..], |dialog| &dialog.routes);
+        let way = routes.first().and_then(|route| socket_named(route)).unwrap_or(self.home());
+        let target = dialog.map_or(&call.target, |dialog| &dialog.target);
+        let mut sip = Sip { first: format!("{method} {target} SIP/2.0"), ..Sip::default() };
         sip.add("Via", self.via(way, &branch));
-        sip.add("Max-Forwards", "70");
-        call.routes.iter().for_each(|route| sip.add("Route", route));
-        sip.add("From", &call.local);
-        sip.add("To", &call.remote);
-        sip.add("Call-ID", &call.call_id);
+        sip.add("Max-Forwards", hops.to_string());
+        routes.iter().for_each(|route| sip.add("Route", route.clone()));
+        sip.add("From", format!("{};tag={}", call.local, call.local_tag));
+        let tag = dialog.map(|dialog| format!(";tag={}", dialog.remote_tag)).unwrap_or_default();
+        sip.add("To", format!("{}{tag}", call.remote));
+        sip.add("Call-ID", call.id.clone());
         sip.add("CSeq", format!("{cseq} {method}"));
         if method == "INVITE" {
             sip.add("Contact", format!("<{}>", self.contact()));
-            sip.body = "v=0\r\n".into();
         }
-        sip
+        if matches!(method, "INVITE" | "MESSAGE") {
+            sip.add("Content-Type", "text/plain");
+            let size = if large { 1_200 } else { 40 };
+            sip.body = format!("{} {cseq} {}\r\n", call.id, "x".repeat(size));
+        }
+        let mine = dialog.is_none() || routes.first().is_some_and(|r| socket_named(r).is_some());
+        let reachable = SERVER[usize::from(way.0 / 2)].is_ipv4() == self.address.is_ipv4();
+        if !mine || !reachable {
+            let what = format!("{} cannot use the route {routes:?}", self.name);
+            self.complaints.push((self.calls[&number].id.clone(), what));
+        }
+        (way, sip)
     }
 
-    /// The listener that the first Route names.
-    fn way_of(&self, call: &Call) -> SocketId {
-        call.routes.first().and_then(|route| socket_named(route)).unwrap_or_else(|| self.home())
+    fn invite(&mut self, world: &mut World) {
+        let target = self.somebody();
+        let client = self.outside(world, "INVITE", &target);
+        self.be_patient(world, client);
     }
+
+    fn say(&mut self, world: &mut World) {
+        let target = self.somebody();
+        let method = ["MESSAGE", "MESSAGE", "OPTIONS", "INFO", "DANCE"];
+        let method = method[self.random.below(5) as usize];
+        self.outside(world, method, &target);
+    }
+
+    fn ask_server(&mut self, world: &mut World) {
+        let target = format!("sip:{}", if self.may(50) { DOMAIN } else { "192.0.2.1" });
+        self.outside(world, "OPTIONS", &target);
+    }
+
+    /// Something that is no message, or only a part of one.
+    fn babble(&mut self, world: &mut World) {
+        self.babbled = true;
+        let way = self.home();
+        let branch = self.word("z9hG4bKbroken");
+        let text = format!(
+            "INVITE sip:user1@{DOMAIN} SIP/2.0\r\nVia: {}\r\nFrom: <sip:a@{DOMAIN}>;tag=1\r\n\
+             To: <sip:user1@{DOMAIN}>\r\nCall-ID: {branch}\r\nCSeq: 1 INVITE\r\n\
+             Content-Length: 4000\r\n\r\nshort",
+            self.via(way, &branch)
+        );
+        let cut = self.random.below(text.len() as u64 + 1) as usize;
+        let mut bytes = text.into_bytes();
+        bytes.truncate(cut);
+        if self.may(40) {
+            bytes = (0..cut).map(|_| self.random.next() as u8).collect();
+        }
+        self.transmit(world, (way, ConnectionId::NONE), &bytes);
+    }
+
+    /// A 2xx for an INVITE: it is acknowledged, each time it comes; and only one is kept.
+    pub(crate) fn answered(&mut self, world: &mut World, client: u64, response: &Sip) {
+        let sent = &self.clients[&client];
+        let (Some(number), outside) = (sent.call, sent.request.tag("To").is_none()) else { return };
+        let cseq = response.cseq();
+        let Some(call) = self.calls.get_mut(&number) else { return };
+        let tag = response.tag("To").unwrap_or_default();
+        let known = call.dialogs.iter().position(|dialog| dialog.remote_tag == tag);
+        let at = known.unwrap_or_else(|| {
+            call.dialogs.push(Dialog::of_response(response));
+            call.dialogs.len() - 1
+        });
+        let again = call.dialogs[at].acks.get(&cseq).cloned();
+        if let Some((way, ack)) = &again {
+            return self.transmit(world, (*way, ConnectionId::NONE), ack);
+        }
+        let (way, ack) = self.compose((number, at), "ACK", cseq);
+        let bytes = ack.to_bytes();
+        self.transmit(world, (way, ConnectionId::NONE), &bytes);
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.dialogs[at].acks.insert(cseq, (way, bytes));
+        }
+        if !outside {
+            return;
+        }
+        // What was not wanted any more, and what a fork brought besides, ends at once.
+        let unwanted = at > 0 || self.clients.values().any(|other| cancels(other, client, self));
+        if unwanted {
+            self.request(world, (number, at), "BYE");
+        } else if self.may(80) {
+            self.remind_within(world, 12_000, Alarm::Talk(number));
+        }
+    }
+
+    /// Something happens in a call: it goes on for a while, or it ends.
+    pub(crate) fn talk(&mut self, world: &mut World, number: u64) {
+        let Some(call) = self.calls.get(&number).filter(|call| !call.over) else { return };
+        let busy = |client: &super::client::Client| {
+            client.call == Some(number) && client.is_invite() && client.waits()
+        };
+        if call.dialogs.is_empty() || self.clients.values().any(busy) {
+            return;
+        }
+        let chance = self.random.below(100);
+        match chance {
+            0..30 => {
+                let client = self.request(world, (number, 0), "INVITE");
+                self.be_patient(world, client);
+            }
+            30..40 => drop(self.request(world, (number, 0), "INFO")),
+            40..90 => return self.hang_up(world, number, 0),
+            // It forgets.
+            _ => return,
+        }
+        self.remind_within(world, 10_000, Alarm::Talk(number));
+    }
+
+    /// Ends a call from this side.
+    pub(crate) fn hang_up(&mut self, world: &mut World, number: u64, dialog: usize) {
+        let Some(call) = self.calls.get_mut(&number).filter(|call| !call.over) else { return };
+        call.over = true;
+        self.request(world, (number, dialog), "BYE");
+    }
+
+    /// INVITEs that ring and will never end.
+    pub(crate) fn ringing(&self) -> impl Iterator<Item = &Sip> {
+        let rings = |client: &&super::client::Client| {
+            client.is_invite() && client.state == State::Proceeding
+        };
+        self.clients.values().filter(rings).map(|client| &client.request)
+    }
+}
+
+/// Whether a transaction is the CANCEL of an INVITE of this phone.
+fn cancels(other: &super::client::Client, invite: u64, phone: &Phone) -> bool {
+    other.request.method() == "CANCEL"
+        && other.request.branch() == phone.clients[&invite].request.branch()
+        && phone.kind != Kind::Stranger
 }

@@ -1,0 +1,190 @@
+//! What happens to a world without anybody's will: the network, the store and the name service
+//! get worse and better, the server is killed, accounts change.
+
+use crate::clock::Random;
+use crate::names::Host;
+use crate::net::Conditions;
+use crate::random::Life;
+use crate::random::phone::{DOMAIN, ELSEWHERE, Kind};
+use ringway_core::account::{Account, Ha1};
+use ringway_core::address_of_record::AddressOfRecord;
+use ringway_core::boundary::{Command, Write};
+use ringway_core::flow::Transport;
+use ringway_core::snapshot::{Algorithm, Peer, Snapshot};
+use ringway_core::time::Duration;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// The users that have an account.
+pub(crate) const USERS: u64 = 4;
+/// The password of all accounts.
+const PASSWORD: &[u8] = b"a-good-password";
+
+/// The address-of-record of a user.
+pub(crate) fn aor(user: &str) -> Option<AddressOfRecord> {
+    AddressOfRecord::new(user.as_bytes(), DOMAIN.as_bytes())
+}
+
+/// An account with the usual password.
+fn account(user: &str, enabled: bool) -> Option<Account> {
+    let aor = aor(user)?;
+    let ha1 = Ha1::from_password(aor.user(), aor.domain(), PASSWORD);
+    Some(Account { aor, ha1, display_name: String::new(), enabled })
+}
+
+/// What the server knows at first.
+pub(crate) fn snapshot(random: &mut Random) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    let domain: Box<[u8]> = DOMAIN.as_bytes().into();
+    snapshot.domains.insert(domain.clone());
+    snapshot.default_domain = Some(domain);
+    snapshot.settings.ring_s = 8;
+    snapshot.settings.expires_min_s = 5;
+    if random.permille(500) {
+        snapshot.settings.algorithms = [Algorithm::Sha256, Algorithm::Md5].into();
+    }
+    for n in 0..USERS {
+        account(&format!("user{n}"), true).into_iter().for_each(|a| snapshot.accounts.put(a));
+    }
+    snapshot
+}
+
+/// Conditions of a network that is as good or bad as chance wants.
+pub(crate) fn conditions(random: &mut Random) -> Conditions {
+    let rough = random.permille(700);
+    let up_to = |random: &mut Random, most: u64| if rough { random.below(most) } else { 0 };
+    Conditions {
+        delay: Duration::from_millis(up_to(random, 80)),
+        jitter: Duration::from_millis(up_to(random, 150)),
+        loss: up_to(random, 200) as u32,
+        duplicates: up_to(random, 100) as u32,
+        cut: false,
+    }
+}
+
+impl Life {
+    /// One blow of fate.
+    pub(crate) fn strike(&mut self) {
+        match self.random.below(100) {
+            0..12 => self.restart(),
+            12..30 => self.change_network(),
+            30..55 => self.change_store(),
+            55..70 => self.change_names(),
+            70..82 => self.change_account(),
+            82..86 => self.forget_account(),
+            86..89 => self.drain(),
+            _ => self.change_settings(),
+        }
+    }
+
+    fn restart(&mut self) {
+        self.world.restart();
+        self.watch.forget();
+        self.counted = None;
+        self.restarted = true;
+        // It reads accounts anew.
+        self.world.use_snapshot(self.snapshot.clone());
+    }
+
+    /// A phone is cut off for a while, or has another network.
+    fn change_network(&mut self) {
+        let at = self.random.below(self.phones.len() as u64) as usize;
+        let endpoint = self.phones[at].endpoint;
+        self.phones[at].disturbed = true;
+        let mut conditions = conditions(&mut self.random);
+        conditions.cut = self.random.permille(500);
+        self.world.network.set(endpoint, conditions);
+    }
+
+    fn change_store(&mut self) {
+        let kind = self.random.below(10);
+        self.world.disk.failing = kind == 0;
+        self.world.disk.silent = kind == 1;
+        let slow = if kind == 2 { 7_000 } else { 60 };
+        self.world.disk.delay = Duration::from_millis(self.random.below(slow));
+    }
+
+    pub(crate) fn change_names(&mut self) {
+        let kind = self.random.below(6);
+        let peer = self.phones.iter().find(|phone| phone.kind == Kind::Peer);
+        let places = peer.map(|peer| (Transport::Udp, peer.address)).filter(|_| kind != 0);
+        let delay = Duration::from_millis(if kind == 1 { 7_000 } else { self.random.below(50) });
+        let places = places.into_iter().collect();
+        let host = Host { places, delay, silent: kind == 2 };
+        self.world.names.hosts.insert(ELSEWHERE.into(), host);
+    }
+
+    fn change_account(&mut self) {
+        let user = format!("user{}", self.random.below(USERS));
+        let enabled = self.random.permille(700);
+        account(&user, enabled).into_iter().for_each(|a| self.snapshot.accounts.put(a));
+        self.publish();
+    }
+
+    /// The administrator removes an account, to make it again later.
+    fn forget_account(&mut self) {
+        let user = format!("user{}", self.random.below(USERS));
+        let Some(aor) = aor(&user).filter(|_| self.world.has_committed()) else { return };
+        // As the program does it: first the store has it, then nobody registers any more.
+        self.world.disk.keep(vec![Write::DropAccount(aor.clone())]);
+        self.snapshot.accounts.remove(&aor);
+        self.publish();
+        self.world.command_all(|| Command::Forget(aor.clone()));
+        self.promises.forget(&format!("{user}@{DOMAIN}"));
+        self.removed.push(user);
+    }
+
+    /// A graceful stop, from which only a restart leads back.
+    fn drain(&mut self) {
+        self.world.command_all(|| Command::Drain { retry_after_s: 5 });
+    }
+
+    fn change_settings(&mut self) {
+        let settings = &mut self.snapshot.settings;
+        settings.contacts_per_aor = 1 + self.random.below(4) as usize;
+        settings.ring_s = 2 + self.random.below(20) as u32;
+        for user in std::mem::take(&mut self.removed) {
+            account(&user, true).into_iter().for_each(|a| self.snapshot.accounts.put(a));
+        }
+        self.publish();
+    }
+
+    /// Tells the server, and the watch, who may do what.
+    pub(crate) fn publish(&mut self) {
+        self.watch.trusted.clear();
+        let mut networks = Vec::new();
+        for phone in &self.phones {
+            let ip = phone.address.ip();
+            let known = aor(&phone.user).and_then(|aor| self.snapshot.accounts.find(&aor));
+            let trusted = match phone.kind {
+                Kind::Account => known.is_some_and(|account| account.enabled),
+                Kind::WrongPassword | Kind::Stranger => false,
+                Kind::Peer => {
+                    networks.push((ip, if ip.is_ipv4() { 32 } else { 128 }));
+                    true
+                }
+            };
+            if trusted {
+                self.watch.trusted.insert(ip);
+            }
+        }
+        if self.flaws.trusts_all {
+            networks.extend([(Ipv4Addr::UNSPECIFIED.into(), 0), (Ipv6Addr::UNSPECIFIED.into(), 0)]);
+        }
+        self.snapshot.peers = vec![Peer { name: "peer".into(), networks, may_register: false }];
+        self.world.use_snapshot(self.snapshot.clone());
+    }
+
+    /// Everything works again, so that all can end.
+    pub(crate) fn calm(&mut self) {
+        self.world.disk.failing = false;
+        self.world.disk.silent = false;
+        self.world.disk.delay = Duration::from_millis(5);
+        self.change_names();
+        for phone in &mut self.phones {
+            phone.quiet = true;
+            let mut conditions = self.world.network.conditions(phone.endpoint);
+            conditions.cut = false;
+            self.world.network.set(phone.endpoint, conditions);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What must hold of registrations: what was acknowledged is kept, and what was taken back is
+//! gone, also after a restart.
+
+use crate::random::watch::{Asked, Broken, Key, key};
+use crate::scenario::sip::{Sip, param, uri_of};
+use crate::world::World;
+use ringway_core::address_of_record::AddressOfRecord;
+use ringway_core::binding::Binding;
+use ringway_core::time::Instant;
+use std::collections::BTreeMap;
+
+/// A contact of a user, as texts.
+type Place = (String, String);
+
+/// What was promised.
+#[derive(Debug, Default)]
+pub(crate) struct Promises {
+    /// Contacts that were acknowledged.
+    kept: BTreeMap<Place, Promise>,
+    /// Contacts whose end was acknowledged: the Call-ID and CSeq number of the REGISTER.
+    gone: BTreeMap<Place, (String, u32)>,
+    /// Requests are counted: the last one that was about a place, or about all of a user.
+    last: BTreeMap<Place, u64>,
+    last_of_all: BTreeMap<String, u64>,
+    counted: u64,
+    numbers: BTreeMap<Key, u64>,
+}
+
+#[derive(Debug)]
+struct Promise {
+    call_id: String,
+    until: Instant,
+    /// A later request may or may not have changed it; or its connection may have ended.
+    uncertain: bool,
+}
+
+impl Promises {
+    /// A REGISTER comes in: what it is about is uncertain until it is answered.
+    pub(crate) fn asked(&mut self, sip: &Sip) {
+        let (user, cseq) = (user_of(sip), sip.cseq());
+        let call_id = sip.get("Call-ID").unwrap_or_default();
+        let star = sip.all("Contact") == ["*"];
+        let contacts: Vec<&str> = sip.all("Contact").into_iter().map(uri_of).collect();
+        self.counted += 1;
+        self.numbers.insert(key(sip, 0), self.counted);
+        for contact in &contacts {
+            self.last.insert((user.clone(), (*contact).to_owned()), self.counted);
+        }
+        if star {
+            self.last_of_all.insert(user.clone(), self.counted);
+        }
+        let meant =
+            |place: &Place| place.0 == user && (star || contacts.contains(&place.1.as_str()));
+        for (_, promise) in self.kept.iter_mut().filter(|(place, _)| meant(place)) {
+            promise.uncertain = true;
+        }
+        self.gone.retain(|place, (id, number)| !meant(place) || id == call_id && *number >= cseq);
+    }
+
+    /// A 200 to a REGISTER goes out.
+    pub(crate) fn acknowledged(
+        &mut self,
+        world: &World,
+        asked: &Asked,
+        response: &Sip,
+    ) -> Result<(), Broken> {
+        let (user, id) = (user_of(&asked.sip), asked.sip.get("Call-ID").unwrap_or_default());
+        let broken = |what: String| Err(Broken::new(id, format!("200 to REGISTER: {what}")));
+        if !asked.trusted {
+            return broken("to a stranger".into());
+        }
+        let said: BTreeMap<&str, u64> =
+            response.all("Contact").into_iter().map(|c| (uri_of(c), expires(c))).collect();
+        for contact in said.keys() {
+            if self.gone.contains_key(&(user.clone(), (*contact).to_owned())) {
+                return broken(format!("{contact} came back"));
+            }
+        }
+        let number = asked.sip.cseq();
+        let counted = self.numbers.get(&key(&asked.sip, 0)).copied().unwrap_or(0);
+        for value in asked.sip.all("Contact") {
+            let contact = uri_of(value);
+            let place = (user.clone(), contact.to_owned());
+            let stored = on_disk(world, &place);
+            if contact == "*" {
+                let mine = self.kept.keys().filter(|place| place.0 == user);
+                let mine: Vec<_> =
+                    mine.filter(|place| !self.asked_since(place, counted)).cloned().collect();
+                for place in mine {
+                    self.kept.remove(&place);
+                    self.gone.insert(place, (id.to_owned(), number));
+                }
+                continue;
+            }
+            if self.asked_since(&place, counted) {
+                continue;
+            }
+            if expires(value) == 0 {
+                if said.contains_key(contact) || stored.is_some() {
+                    return broken(format!("{contact} was taken back and is still there"));
+                }
+                self.kept.remove(&place);
+                self.gone.insert(place, (id.to_owned(), number));
+                continue;
+            }
+            let Some(stored) = stored else {
+                return broken(format!("{contact} is not in the store"));
+            };
+            let left = stored.expires.since(world.now()).as_micros().div_ceil(1_000_000);
+            if said.get(contact) != Some(&left) {
+                return broken(format!("{contact} has {left} s in the store, not {said:?}"));
+            }
+            let streams = !world.server().listeners()[usize::from(stored.flow.socket.0)]
+                .transport
+                .is_reliable();
+            let promise =
+                Promise { call_id: id.to_owned(), until: stored.expires, uncertain: !streams };
+            self.kept.insert(place, promise);
+        }
+        Ok(())
+    }
+
+    /// Whether a later request was about this place.
+    fn asked_since(&self, place: &Place, counted: u64) -> bool {
+        let last = self.last.get(place).max(self.last_of_all.get(&place.0));
+        last.is_some_and(|last| *last > counted)
+    }
+
+    /// All promises hold now.
+    pub(crate) fn hold(&self, world: &World) -> Result<(), Broken> {
+        for (place, promise) in &self.kept {
+            if promise.uncertain || promise.until <= world.now() {
+                continue;
+            }
+            let found = shown(world, place);
+            if found.as_ref().map(|binding| binding.expires) != Some(promise.until) {
+                let what = format!("{place:?} was acknowledged, and there is {found:?}");
+                return Err(Broken::new(&promise.call_id, what));
+            }
+        }
+        for (place, (call_id, _)) in &self.gone {
+            if let Some(found) = shown(world, place) {
+                let what = format!("{place:?} was taken back, and there is {found:?}");
+                return Err(Broken::new(call_id, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// The account is gone, and with it its contacts.
+    pub(crate) fn forget(&mut self, user: &str) {
+        self.kept.retain(|place, _| place.0 != user);
+    }
+}
+
+fn user_of(sip: &Sip) -> String {
+    sip.get("To").map(uri_of).unwrap_or_default().trim_start_matches("sip:").to_owned()
+}
+
+/// The binding time in a Contact, in seconds.
+fn expires(contact: &str) -> u64 {
+    let after = &contact[contact.rfind('>').unwrap_or(0)..];
+    param(after, "expires").and_then(|text| text.parse().ok()).unwrap_or(3_600)
+}
+
+fn on_disk<'w>(world: &'w World, place: &Place) -> Option<&'w Binding> {
+    let aor = AddressOfRecord::from_text(&place.0)?;
+    let mine = |(owner, binding): &(&AddressOfRecord, &Binding)| {
+        **owner == aor && *binding.contact == *place.1.as_bytes()
+    };
+    let found = world.disk.bindings().find(mine).map(|(_, binding)| binding);
+    found.filter(|binding| binding.expires > world.now())
+}
+
+/// The binding as callers see it.
+fn shown(world: &World, place: &Place) -> Option<Binding> {
+    let aor = AddressOfRecord::from_text(&place.0)?;
+    let all = world.server().nodes().iter().flat_map(|node| node.locate(&aor, world.now()));
+    all.into_iter().find(|binding| *binding.contact == *place.1.as_bytes())
+}

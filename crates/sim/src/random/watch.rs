@@ -1,0 +1,323 @@
+//! What must hold of every message at the server's door.
+//!
+//! The watch sees what reaches the server and what leaves it, in that order, and remembers for
+//! each request that came in what was made of it. It knows nothing of how the server works.
+
+use crate::random::phone::{ELSEWHERE, SERVER};
+use crate::scenario::sip::{Sip, param, uri_of};
+use crate::world::OnWire;
+use ringway_core::flow::{Flow, Transport};
+use ringway_core::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+/// Something that must hold does not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Broken {
+    /// The Call-ID it is about; may be empty.
+    pub call_id: String,
+    /// What.
+    pub what: String,
+}
+
+impl Broken {
+    pub(crate) fn new(call_id: &str, what: impl Into<String>) -> Self {
+        Self { call_id: call_id.to_owned(), what: what.into() }
+    }
+}
+
+/// The branch of a Via, and the method: what tells transactions apart (RFC 3261 §17.1.3).
+pub(crate) type Key = (String, String);
+
+/// A request that came in.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) sip: Sip,
+    /// Where it came from, each time.
+    from: BTreeSet<SocketAddr>,
+    /// Whether its sender was one whose requests may be sent on.
+    pub(crate) trusted: bool,
+    /// Whether the server began a transaction for it, as far as that can be seen.
+    tried: bool,
+    final_status: Option<u16>,
+    /// Responses that came for it, and those that were sent on: status, To tag, body.
+    heard: BTreeMap<Words, u32>,
+    told: BTreeMap<Words, u32>,
+}
+
+type Words = (u16, Option<String>, String);
+
+/// A request that went out.
+#[derive(Debug)]
+struct Sent {
+    asked: Key,
+    since: Instant,
+    call_id: String,
+    provisional: bool,
+    final_status: Option<u16>,
+    cancelled: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// Whose requests may be sent on.
+    pub(crate) trusted: BTreeSet<IpAddr>,
+    pub(crate) asked: BTreeMap<Key, Asked>,
+    sent: BTreeMap<Key, Sent>,
+    /// Who sent what is no message: the answers to that cannot be foreseen.
+    pub(crate) babblers: BTreeSet<IpAddr>,
+}
+
+impl Watch {
+    /// Looks at one message.
+    pub(crate) fn look(&mut self, wire: &OnWire, sip: Option<&Sip>) -> Result<(), Broken> {
+        let ip = wire.flow.remote.ip();
+        let Some(sip) = sip.filter(|sip| sip.branch().is_some() && sip.get("CSeq").is_some())
+        else {
+            let expected = wire.arrived || self.babblers.contains(&ip);
+            return if expected { Ok(()) } else { Err(Broken::new("", "nonsense was sent")) };
+        };
+        match (wire.arrived, sip.status()) {
+            (true, None) => self.request_in(wire, sip),
+            (true, Some(status)) => self.response_in(wire.at, status, sip),
+            (false, None) => return self.request_out(wire.at, sip),
+            (false, Some(status)) => return self.response_out(wire.flow, status, sip),
+        }
+        Ok(())
+    }
+
+    fn request_in(&mut self, wire: &OnWire, sip: &Sip) {
+        let key = key(sip, 0);
+        let trusted = self.trusted.contains(&wire.flow.remote.ip());
+        let asked = self.asked.entry(key).or_insert_with(|| Asked {
+            sip: sip.clone(),
+            from: BTreeSet::new(),
+            trusted,
+            tried: false,
+            final_status: None,
+            heard: BTreeMap::new(),
+            told: BTreeMap::new(),
+        });
+        asked.from.insert(wire.flow.remote);
+        // What was refused without a transaction is judged anew when it comes again.
+        asked.trusted |= trusted;
+        if !asked.tried {
+            asked.final_status = None;
+        }
+    }
+
+    fn response_in(&mut self, at: Instant, status: u16, sip: &Sip) {
+        let Some(sent) = self.sent.get_mut(&key(sip, 0)) else { return };
+        if sip.method() == "CANCEL" {
+            return;
+        }
+        // Later nobody waits for the first response any more (timers B and F).
+        let in_time = at < sent.since + Duration::from_secs(32);
+        if status < 200 {
+            sent.provisional |= in_time && sent.final_status.is_none();
+        } else if sent.final_status.is_none() {
+            sent.final_status = Some(status);
+        }
+        if let Some(asked) = self.asked.get_mut(&sent.asked) {
+            *asked.heard.entry(words(status, sip)).or_default() += 1;
+        }
+    }
+
+    fn request_out(&mut self, at: Instant, sip: &Sip) -> Result<(), Broken> {
+        let (call_id, method) = (sip.get("Call-ID").unwrap_or_default(), sip.method());
+        let broken = |what: String| Err(Broken::new(call_id, format!("{method}: {what}")));
+        let vias = sip.all("Via");
+        if !SERVER.iter().any(|at| vias[0].contains(&at.to_string())) {
+            return broken(format!("the Via on top is not the server's: {}", vias[0]));
+        }
+        if vias.len() == 1 {
+            return self.own_request(sip).or_else(|what| broken(what.into()));
+        }
+        let from = key(sip, 1);
+        let Some(asked) = self.asked.get_mut(&from) else {
+            return broken("it was invented: nobody sent it".into());
+        };
+        if let Err(what) = same_request(&asked.sip, sip) {
+            return broken(what);
+        }
+        let stranger = !asked.trusted && sip.tag("To").is_none();
+        if stranger {
+            return broken("it is from a stranger".into());
+        }
+        asked.tried = true;
+        let known = self.sent.entry(key(sip, 0)).or_insert_with(|| Sent {
+            asked: from.clone(),
+            since: at,
+            call_id: call_id.to_owned(),
+            provisional: false,
+            final_status: None,
+            cancelled: false,
+        });
+        if known.asked != from {
+            return broken("two requests have one branch".into());
+        }
+        if known.since == at && asked.final_status.is_some() && method != "ACK" {
+            return broken("a new branch after the final response".into());
+        }
+        Ok(())
+    }
+
+    /// CANCEL and ACK that the server makes itself (RFC 3261 §9.1, §17.1.1.3).
+    fn own_request(&mut self, sip: &Sip) -> Result<(), &'static str> {
+        let invite = (sip.branch().unwrap_or_default(), "INVITE".to_owned());
+        let method = sip.method().to_owned();
+        let Some(sent) = self.sent.get_mut(&invite) else {
+            return Err("it was invented: there was no such INVITE");
+        };
+        if sip.get("Call-ID") != Some(&sent.call_id) {
+            return Err("it is of another call than its INVITE");
+        }
+        match method.as_str() {
+            "CANCEL" if sent.cancelled => Ok(()),
+            "CANCEL" if !sent.provisional => Err("before any provisional response"),
+            "CANCEL" if sent.final_status.is_some() => Err("after the final response"),
+            "CANCEL" => {
+                sent.cancelled = true;
+                Ok(())
+            }
+            "ACK" if sent.final_status.is_some_and(|status| status >= 300) => Ok(()),
+            "ACK" => Err("there was nothing to acknowledge"),
+            _ => Err("it was invented: it has no Via of a phone"),
+        }
+    }
+
+    fn response_out(&mut self, flow: Flow, status: u16, sip: &Sip) -> Result<(), Broken> {
+        let (call_id, method) = (sip.get("Call-ID").unwrap_or_default(), sip.method());
+        let broken =
+            |what: &str| Err(Broken::new(call_id, format!("{status} to {method}: {what}")));
+        let Some(asked) = self.asked.get_mut(&key(sip, 0)) else {
+            return match self.babblers.contains(&flow.remote.ip()) {
+                true => Ok(()),
+                false => broken("nobody asked"),
+            };
+        };
+        let babbler = self.babblers.contains(&flow.remote.ip()) && status >= 400;
+        if let Err(what) = same_transaction(asked, flow, sip) {
+            return if babbler { Ok(()) } else { broken(what) };
+        }
+        let (is_invite, words) = (method == "INVITE", words(status, sip));
+        let ours = method == "CANCEL" || matches!(method, "REGISTER" | "OPTIONS") && kept(asked);
+        if matches!(status, 101..=299) && !ours {
+            let heard = asked.heard.get(&words).copied().unwrap_or(0);
+            let told = asked.told.entry(words).or_default();
+            *told += 1;
+            if heard == 0 {
+                return broken("it was invented, or changed: no phone said this");
+            }
+            if is_invite && status >= 200 && *told > heard {
+                return broken("more often than it came");
+            }
+        }
+        asked.tried |= status == 100;
+        if status < 200 {
+            return match asked.final_status.filter(|_| is_invite) {
+                Some(_) => broken("after the final response"),
+                None => Ok(()),
+            };
+        }
+        let before = *asked.final_status.get_or_insert(status);
+        let forked = is_invite && before < 300 && status < 300;
+        // The registrar keeps no transaction: what comes again is judged anew.
+        let anew = method == "REGISTER" && ours;
+        if before != status && !forked && !anew && !babbler {
+            return broken(&format!("after a {before}"));
+        }
+        Ok(())
+    }
+
+    /// What must hold when the server has had the time to end everything.
+    pub(crate) fn settled(&self) -> Result<(), Broken> {
+        for ((_, method), asked) in &self.asked {
+            let call_id = asked.sip.get("Call-ID").unwrap_or_default();
+            if method == "INVITE" && asked.tried && asked.final_status.is_none() {
+                return Err(Broken::new(call_id, "an INVITE that never ended"));
+            }
+        }
+        for ((branch, method), sent) in &self.sent {
+            let rings = sent.provisional && sent.final_status.is_none() && !sent.cancelled;
+            if method == "INVITE" && rings {
+                let what = format!("the branch {branch} was left ringing");
+                return Err(Broken::new(&sent.call_id, what));
+            }
+        }
+        Ok(())
+    }
+
+    /// The server starts anew: it knows nothing of what was before.
+    pub(crate) fn forget(&mut self) {
+        self.asked.clear();
+        self.sent.clear();
+    }
+}
+
+/// Whether a request was for the server itself.
+pub(crate) fn kept(asked: &Asked) -> bool {
+    let uri = uri_of(asked.sip.uri());
+    !uri.contains('@') && !uri.contains(ELSEWHERE)
+}
+
+/// What tells the transaction of a message: the branch of its Via at this place.
+pub(crate) fn key(sip: &Sip, via: usize) -> Key {
+    let branch = sip.all("Via").get(via).and_then(|via| param(via, "branch"));
+    (branch.unwrap_or_default(), sip.method().to_owned())
+}
+
+fn words(status: u16, sip: &Sip) -> Words {
+    (status, sip.tag("To"), sip.body.clone())
+}
+
+/// What the server may not change in what it sends on.
+fn same_request(asked: &Sip, sent: &Sip) -> Result<(), String> {
+    for name in ["From", "To", "Call-ID", "CSeq", "Contact", "Content-Type"] {
+        if asked.get(name) != sent.get(name) {
+            return Err(format!("{name} was {:?}, is {:?}", asked.get(name), sent.get(name)));
+        }
+    }
+    if asked.body != sent.body {
+        return Err("the body was changed".into());
+    }
+    let hops = |sip: &Sip| sip.get("Max-Forwards").and_then(|n| n.trim().parse::<u32>().ok());
+    if hops(sent).map(|hops| hops + 1) != hops(asked) {
+        return Err(format!("Max-Forwards was {:?}, is {:?}", hops(asked), hops(sent)));
+    }
+    let (before, after) = (asked.all("Via"), sent.all("Via"));
+    let below = after.len() == before.len() + 1 && after[2..] == before[1..];
+    if !below || !same_via(before[0], after[1]) {
+        return Err(format!("the Vias were {before:?}, are {after:?}"));
+    }
+    Ok(())
+}
+
+/// The same Via but for `received` and `rport`.
+fn same_via(before: &str, after: &str) -> bool {
+    before.split(';').next() == after.split(';').next()
+        && param(before, "branch") == param(after, "branch")
+}
+
+/// A response goes to who asked, as it asked.
+fn same_transaction(asked: &Asked, flow: Flow, sip: &Sip) -> Result<(), &'static str> {
+    let (before, after) = (asked.sip.all("Via"), sip.all("Via"));
+    if before.len() != after.len() || !same_via(before[0], after[0]) || before[1..] != after[1..] {
+        return Err("the Vias are not those of the request");
+    }
+    for name in ["From", "Call-ID", "CSeq"] {
+        if asked.sip.get(name) != sip.get(name) {
+            return Err("it is not as the request was");
+        }
+    }
+    let bare = |sip: &Sip| sip.get("To").map(uri_of).map(str::to_owned);
+    if bare(&asked.sip) != bare(sip) {
+        return Err("it has another To");
+    }
+    let same_port = flow.transport != Transport::Udp || asked.from.contains(&flow.remote);
+    if asked.from.iter().all(|from| from.ip() != flow.remote.ip()) || !same_port {
+        return Err("it goes to somebody else");
+    }
+    Ok(())
+}
