@@ -163,7 +163,7 @@ impl Node {
     pub(crate) fn on_kept(
         &mut self,
         now: Instant,
-        waiting: WaitingRegistration,
+        mut waiting: WaitingRegistration,
         _proof: CommitToken,
         out: &mut Outbox,
     ) {
@@ -174,6 +174,8 @@ impl Node {
             let aor = waiting.aor.clone();
             out.event(Event::Registration { aor, contact, change });
         }
+        // A slow commit may take longer than a binding had left.
+        waiting.after.retain(|binding| binding.expires > now);
         self.send_bindings(now, waiting.flow, &waiting.request.message(), &waiting.after, out);
     }
 
