@@ -241,7 +241,7 @@ impl Phone {
 
     /// Decides how long an INVITE may go on.
     pub(crate) fn be_patient(&mut self, world: &mut World, id: u64) {
-        let most = if self.may(50) { 400 } else { 30_000 };
+        let most = if self.may(25) { 400 } else { 40_000 };
         self.remind_within(world, most, Alarm::Impatient(id));
     }
 

@@ -64,6 +64,9 @@ pub(crate) fn conditions(random: &mut Random) -> Conditions {
 impl Life {
     /// One blow of fate.
     pub(crate) fn strike(&mut self) {
+        if std::mem::take(&mut self.draining) {
+            return self.restart();
+        }
         match self.random.below(100) {
             0..12 => self.restart(),
             12..30 => self.change_network(),
@@ -77,9 +80,10 @@ impl Life {
     }
 
     fn restart(&mut self) {
+        self.before.add(&self.counters());
+        self.counted = None;
         self.world.restart();
         self.watch.forget();
-        self.counted = None;
         self.restarted = true;
         // It reads accounts anew.
         self.world.use_snapshot(self.snapshot.clone());
@@ -115,7 +119,7 @@ impl Life {
 
     fn change_account(&mut self) {
         let user = format!("user{}", self.random.below(USERS));
-        let enabled = self.random.permille(700);
+        let enabled = self.random.permille(850);
         account(&user, enabled).into_iter().for_each(|a| self.snapshot.accounts.put(a));
         self.publish();
     }
@@ -133,8 +137,9 @@ impl Life {
         self.removed.push(user);
     }
 
-    /// A graceful stop, from which only a restart leads back.
+    /// A graceful stop; what comes next is a restart.
     fn drain(&mut self) {
+        self.draining = true;
         self.world.command_all(|| Command::Drain { retry_after_s: 5 });
     }
 

@@ -19,11 +19,29 @@ pub(crate) struct Promises {
     kept: BTreeMap<Place, Promise>,
     /// Contacts whose end was acknowledged: the Call-ID and CSeq number of the REGISTER.
     gone: BTreeMap<Place, (String, u32)>,
-    /// Requests are counted: the last one that was about a place, or about all of a user.
-    last: BTreeMap<Place, u64>,
-    last_of_all: BTreeMap<String, u64>,
-    counted: u64,
-    numbers: BTreeMap<Key, u64>,
+    /// All REGISTERs, in the order they came in; the repeated ones, too.
+    history: Vec<Ask>,
+}
+
+/// A REGISTER as it came in.
+#[derive(Debug)]
+struct Ask {
+    transaction: Key,
+    user: String,
+    contacts: Vec<String>,
+}
+
+impl Ask {
+    fn new(sip: &Sip) -> Self {
+        let contacts = sip.all("Contact").into_iter().map(|contact| uri_of(contact).to_owned());
+        Self { transaction: key(sip, 0), user: user_of(sip), contacts: contacts.collect() }
+    }
+
+    /// Whether it is about this place.
+    fn means(&self, place: &Place) -> bool {
+        let named = |contact: &String| *contact == place.1 || contact == "*";
+        self.user == place.0 && self.contacts.iter().any(named)
+    }
 }
 
 #[derive(Debug)]
@@ -37,24 +55,14 @@ struct Promise {
 impl Promises {
     /// A REGISTER comes in: what it is about is uncertain until it is answered.
     pub(crate) fn asked(&mut self, sip: &Sip) {
-        let (user, cseq) = (user_of(sip), sip.cseq());
+        let (ask, cseq) = (Ask::new(sip), sip.cseq());
         let call_id = sip.get("Call-ID").unwrap_or_default();
-        let star = sip.all("Contact") == ["*"];
-        let contacts: Vec<&str> = sip.all("Contact").into_iter().map(uri_of).collect();
-        self.counted += 1;
-        self.numbers.insert(key(sip, 0), self.counted);
-        for contact in &contacts {
-            self.last.insert((user.clone(), (*contact).to_owned()), self.counted);
-        }
-        if star {
-            self.last_of_all.insert(user.clone(), self.counted);
-        }
-        let meant =
-            |place: &Place| place.0 == user && (star || contacts.contains(&place.1.as_str()));
-        for (_, promise) in self.kept.iter_mut().filter(|(place, _)| meant(place)) {
+        for (_, promise) in self.kept.iter_mut().filter(|(place, _)| ask.means(place)) {
             promise.uncertain = true;
         }
-        self.gone.retain(|place, (id, number)| !meant(place) || id == call_id && *number >= cseq);
+        self.gone
+            .retain(|place, (id, number)| !ask.means(place) || id == call_id && *number >= cseq);
+        self.history.push(ask);
     }
 
     /// A 200 to a REGISTER goes out.
@@ -77,7 +85,7 @@ impl Promises {
             }
         }
         let number = asked.sip.cseq();
-        let counted = self.numbers.get(&key(&asked.sip, 0)).copied().unwrap_or(0);
+        let transaction = key(&asked.sip, 0);
         for value in asked.sip.all("Contact") {
             let contact = uri_of(value);
             let place = (user.clone(), contact.to_owned());
@@ -85,14 +93,14 @@ impl Promises {
             if contact == "*" {
                 let mine = self.kept.keys().filter(|place| place.0 == user);
                 let mine: Vec<_> =
-                    mine.filter(|place| !self.asked_since(place, counted)).cloned().collect();
+                    mine.filter(|place| !self.asked_since(place, &transaction)).cloned().collect();
                 for place in mine {
                     self.kept.remove(&place);
                     self.gone.insert(place, (id.to_owned(), number));
                 }
                 continue;
             }
-            if self.asked_since(&place, counted) {
+            if self.asked_since(&place, &transaction) {
                 continue;
             }
             if expires(value) == 0 {
@@ -104,6 +112,11 @@ impl Promises {
                 continue;
             }
             let Some(stored) = stored else {
+                // It was kept, and ended before this answer, which is a repeated one.
+                let ended = |promise: &Promise| promise.until <= world.now();
+                if !said.contains_key(contact) && self.kept.get(&place).is_some_and(ended) {
+                    continue;
+                }
                 return broken(format!("{contact} is not in the store"));
             };
             let left = stored.expires.since(world.now()).as_micros().div_ceil(1_000_000);
@@ -120,10 +133,11 @@ impl Promises {
         Ok(())
     }
 
-    /// Whether a later request was about this place.
-    fn asked_since(&self, place: &Place, counted: u64) -> bool {
-        let last = self.last.get(place).max(self.last_of_all.get(&place.0));
-        last.is_some_and(|last| *last > counted)
+    /// Whether another request was about this place since this one came in first.
+    fn asked_since(&self, place: &Place, transaction: &Key) -> bool {
+        let first = self.history.iter().position(|ask| ask.transaction == *transaction);
+        let since = &self.history[first.unwrap_or(0)..];
+        since.iter().any(|ask| ask.transaction != *transaction && ask.means(place))
     }
 
     /// All promises hold now.

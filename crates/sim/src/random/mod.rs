@@ -23,7 +23,7 @@ use crate::random::kept::Promises;
 use crate::random::phone::{Kind, Phone, listeners};
 use crate::random::watch::Watch;
 use crate::scenario::ladder::{Rung, draw};
-use crate::scenario::sip::Sip;
+use crate::scenario::sip::{Sip, uri_of};
 use crate::world::{BEGINNING, OnWire, Sabotage, World};
 use ringway_core::counters::Counters;
 use ringway_core::snapshot::Snapshot;
@@ -34,7 +34,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 pub use watch::Broken;
 
 /// For how long phones do things.
-const ACTIVE: Duration = Duration::from_secs(50);
+const ACTIVE: Duration = Duration::from_secs(70);
 /// Longer than any transaction or branch can take: Timer C, what follows it, and the next group.
 const SETTLING: Duration = Duration::from_secs(900);
 /// Longer than a call of which nothing is heard, and than any binding.
@@ -58,7 +58,7 @@ pub struct Report {
     pub hash: u64,
     /// How many messages reached or left the server.
     pub messages: usize,
-    /// What the server counted in its last life.
+    /// What the server counted in all its lives.
     pub counters: Counters,
 }
 
@@ -73,6 +73,14 @@ pub struct Failure {
     pub broken: Broken,
     /// The messages of the call it is about.
     pub ladder: String,
+}
+
+impl Failure {
+    /// Something in the world of this seed panicked; the panic has said what.
+    pub fn panicked(seed: u64) -> Self {
+        let broken = Broken::new("", "a panic");
+        Self { seed, at: Duration::ZERO, broken, ladder: String::new() }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -107,7 +115,10 @@ pub(crate) struct Life {
     watch: Watch,
     promises: Promises,
     counted: Option<Counters>,
+    /// What it counted in the lives before.
+    before: Counters,
     restarted: bool,
+    draining: bool,
     removed: Vec<String>,
     /// All messages, for the ladder.
     past: Vec<OnWire>,
@@ -132,7 +143,9 @@ impl Life {
             watch: Watch::default(),
             promises: Promises::default(),
             counted: None,
+            before: Counters::default(),
             restarted: false,
+            draining: false,
             removed: Vec::new(),
             past: Vec::new(),
             hash: DefaultHasher::new(),
@@ -175,10 +188,11 @@ impl Life {
         self.run(self.world.now() + SILENCE)?;
         self.nothing_is_left(true)?;
         self.count()?;
+        self.before.add(&self.counters());
         Ok(Report {
             hash: self.hash.finish(),
             messages: self.past.len(),
-            counters: self.counted.take().unwrap_or_default(),
+            counters: self.before.clone(),
         })
     }
 
@@ -232,10 +246,15 @@ impl Life {
         Ok(())
     }
 
+    fn counters(&self) -> Counters {
+        let mut all = Counters::default();
+        self.world.server().nodes().iter().for_each(|node| all.add(node.counters()));
+        all
+    }
+
     /// The counters of the server only grow.
     fn count(&mut self) -> Result<(), Broken> {
-        let mut now = Counters::default();
-        self.world.server().nodes().iter().for_each(|node| now.add(node.counters()));
+        let now = self.counters();
         if let Some(before) = &self.counted {
             let tables = |c: &Counters| {
                 [&c.requests, &c.refused, &c.dropped, &c.auth_failures, &c.registrations, &c.calls]
@@ -294,9 +313,15 @@ impl Life {
             let phone = self.phones.iter().find(|phone| phone.address.ip() == ip);
             phone.map_or_else(|| ip.to_string(), |phone| phone.name.clone())
         };
+        let about = |sip: &Sip| sip.get("Call-ID") == Some(call_id);
+        let all = || self.past.iter().filter_map(|message| Sip::read(&message.bytes));
+        let user = all().find(about).filter(|sip| sip.method() == "REGISTER");
+        let user = user.and_then(|sip| sip.get("To").map(uri_of).map(str::to_owned));
         let rung = |message: &OnWire| {
             let sip = Sip::read(&message.bytes)?;
-            if sip.get("Call-ID") != Some(call_id) {
+            // Whoever registers for the same user has a part in it.
+            let same = user.is_some() && sip.get("To").map(uri_of) == user.as_deref();
+            if !about(&sip) && !(same && sip.method() == "REGISTER") {
                 return None;
             }
             let (phone, server) = (name(message), "server".to_owned());

@@ -7,6 +7,9 @@ use crate::world::World;
 use ringway_core::flow::{ConnectionId, SocketId};
 use std::collections::BTreeMap;
 
+/// The longest time in which a phone does nothing.
+const PAUSE_MS: u64 = 4_000;
+
 /// Everything with one Call-ID and one tag of ours.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -56,17 +59,17 @@ impl Phone {
         if self.quiet {
             return;
         }
-        let most = if self.clients.len() > 20 { 20_000 } else { 7_000 };
-        self.remind_within(world, most, Alarm::Act);
+        self.remind_within(world, PAUSE_MS, Alarm::Act);
         if self.off {
             if self.may(40) {
                 self.switch(world, true);
             }
             return;
         }
-        match self.random.below(100) {
-            0..30 => self.register(world),
-            30..70 => self.invite(world),
+        let first = self.register_cseq == 0 && self.kind == Kind::Account;
+        match if first { 0 } else { self.random.below(100) } {
+            0..25 => self.register(world),
+            25..70 => self.invite(world),
             70..82 => self.say(world),
             82..86 => self.ask_server(world),
             86..91 => self.babble(world),
@@ -122,7 +125,7 @@ impl Phone {
         sip.add("CSeq", format!("{} REGISTER", self.register_cseq));
         let contact = self.contact();
         let q = self.q.map(|q| format!(";q={q}")).unwrap_or_default();
-        match self.random.below(20) {
+        match if self.register_cseq == 1 { 9 } else { self.random.below(20) } {
             0..3 => sip.add("Contact", format!("<{contact}>;expires=0")),
             3 => {
                 sip.add("Contact", "*");
@@ -131,7 +134,7 @@ impl Phone {
             4 => {}
             5 => sip.add("Contact", format!("<{contact}>;expires=1")),
             _ => {
-                let expires = [10, 20, 60, 3_600][self.random.below(4) as usize];
+                let expires = [10, 60, 600, 3_600][self.random.below(4) as usize];
                 sip.add("Contact", format!("<{contact}>{q};expires={expires}"));
             }
         }

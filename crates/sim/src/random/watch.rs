@@ -283,7 +283,8 @@ fn same_request(asked: &Sip, sent: &Sip) -> Result<(), String> {
         return Err("the body was changed".into());
     }
     let hops = |sip: &Sip| sip.get("Max-Forwards").and_then(|n| n.trim().parse::<u32>().ok());
-    if hops(sent).map(|hops| hops + 1) != hops(asked) {
+    // RFC 3261 §16.6 step 3: what came without one leaves with 70.
+    if hops(sent) != Some(hops(asked).map_or(70, |hops| hops.saturating_sub(1))) {
         return Err(format!("Max-Forwards was {:?}, is {:?}", hops(asked), hops(sent)));
     }
     let (before, after) = (asked.all("Via"), sent.all("Via"));
