@@ -2,11 +2,13 @@
 //!
 //! `RINGWAY_SEEDS=17` lives through one world, `RINGWAY_SEEDS=1000..20000` through many.
 
+use ringway_core::counters::Counters;
 use ringway_core::flow::Flow;
 use ringway_sim::disk::Flaw;
 use ringway_sim::random::{Failure, Flaws, Report, live};
 use ringway_sim::scenario::sip::Sip;
 use ringway_sim::world::Sabotage;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,13 +67,20 @@ fn the_same_seed_is_the_same_world() {
 
 #[test]
 fn much_happens_in_them() {
-    let mut all = ringway_core::counters::Counters::default();
-    (0..60).for_each(|seed| all.add(&live(seed, Flaws::default()).expect("it holds").counters));
+    let (mut all, mut seen) = (Counters::default(), BTreeMap::new());
+    for seed in 0..60 {
+        let report = live(seed, Flaws::default()).expect("it holds");
+        all.add(&report.counters);
+        for (name, count) in report.seen {
+            *seen.entry(name).or_default() += count;
+        }
+    }
     for (table, names) in [
         (&all.requests, &["INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "MESSAGE", "other"][..]),
         (&all.registrations, &["added", "refreshed", "removed", "expired", "flow_closed"]),
         (&all.calls, &["started", "ringing", "answered", "by_caller", "by_callee", "cancelled"]),
         (&all.calls, &["failed", "forgotten"]),
+        (&seen, &["a fork", "a re-INVITE", "a CANCEL", "a second 2xx", "a 2xx after a CANCEL"]),
         (&all.auth_failures, &["wrong_password", "unknown_user", "replay"]),
         (&all.refused, &["not_kept", "too_many_hops", "malformed", "no_such_user", "overloaded"]),
     ] {

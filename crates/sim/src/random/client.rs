@@ -241,6 +241,10 @@ impl Phone {
 
     /// Decides how long an INVITE may go on.
     pub(crate) fn be_patient(&mut self, world: &mut World, id: u64) {
+        // Some wait for ever: then the server has to end it (Timer C).
+        if self.may(10) {
+            return;
+        }
         let most = if self.may(25) { 400 } else { 40_000 };
         self.remind_within(world, most, Alarm::Impatient(id));
     }

@@ -162,7 +162,10 @@ impl Life {
             let known = aor(&phone.user).and_then(|aor| self.snapshot.accounts.find(&aor));
             let trusted = match phone.kind {
                 Kind::Account => known.is_some_and(|account| account.enabled),
-                Kind::WrongPassword | Kind::Stranger => false,
+                Kind::WrongPassword | Kind::Stranger => {
+                    self.watch.strangers.insert(ip);
+                    false
+                }
                 Kind::Peer => {
                     networks.push((ip, if ip.is_ipv4() { 32 } else { 128 }));
                     true

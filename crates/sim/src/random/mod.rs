@@ -28,6 +28,7 @@ use crate::world::{BEGINNING, OnWire, Sabotage, World};
 use ringway_core::counters::Counters;
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -60,6 +61,8 @@ pub struct Report {
     pub messages: usize,
     /// What the server counted in all its lives.
     pub counters: Counters,
+    /// How often what is rare was seen.
+    pub seen: BTreeMap<&'static str, u64>,
 }
 
 /// A world in which something did not hold.
@@ -151,9 +154,11 @@ impl Life {
             hash: DefaultHasher::new(),
             flaws,
         };
-        let accounts = 4 + life.random.below(4);
+        let accounts = fate::USERS + life.random.below(4);
         for n in 0..accounts {
-            life.add_phone(format!("user{}", n % fate::USERS), Kind::Account);
+            // Some users have several phones, and one of them most.
+            let user = if n < fate::USERS { n } else { life.random.below(2) };
+            life.add_phone(format!("user{user}"), Kind::Account);
         }
         life.add_phone("user0".into(), Kind::WrongPassword);
         life.add_phone("intruder".into(), Kind::Stranger);
@@ -193,6 +198,7 @@ impl Life {
             hash: self.hash.finish(),
             messages: self.past.len(),
             counters: self.before.clone(),
+            seen: self.watch.seen.clone(),
         })
     }
 
@@ -321,7 +327,7 @@ impl Life {
             let sip = Sip::read(&message.bytes)?;
             // Whoever registers for the same user has a part in it.
             let same = user.is_some() && sip.get("To").map(uri_of) == user.as_deref();
-            if !about(&sip) && !(same && sip.method() == "REGISTER") {
+            if !(about(&sip) || same && sip.method() == "REGISTER") {
                 return None;
             }
             let (phone, server) = (name(message), "server".to_owned());

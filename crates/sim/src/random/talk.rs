@@ -72,6 +72,7 @@ impl Phone {
             25..70 => self.invite(world),
             70..82 => self.say(world),
             82..86 => self.ask_server(world),
+            86..91 if self.kind == Kind::Stranger => self.forge(world),
             86..91 => self.babble(world),
             91..94 => self.switch(world, false),
             // Its connections end; it makes others.
@@ -225,6 +226,24 @@ impl Phone {
     fn ask_server(&mut self, world: &mut World) {
         let target = format!("sip:{}", if self.may(50) { DOMAIN } else { "192.0.2.1" });
         self.outside(world, "OPTIONS", &target);
+    }
+
+    /// A request that looks as if a dialog had been let through before.
+    fn forge(&mut self, world: &mut World) {
+        let v6 = self.address.is_ipv6();
+        let call = self.outside(world, "OPTIONS", &format!("sip:{DOMAIN}"));
+        let Some(number) = self.clients[&call].call else { return };
+        let dialog = Dialog {
+            remote_tag: self.word("tag"),
+            target: format!("sip:user{}@{DOMAIN}", self.random.below(4)),
+            routes: vec![format!("<sip:0badc0de@{};lr>", SERVER[usize::from(v6)])],
+            acks: BTreeMap::new(),
+        };
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.dialogs.push(dialog);
+        }
+        let method = ["INVITE", "BYE", "MESSAGE"][self.random.below(3) as usize];
+        self.request(world, (number, 0), method);
     }
 
     /// Something that is no message, or only a part of one.

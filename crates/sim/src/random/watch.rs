@@ -39,6 +39,7 @@ pub(crate) struct Asked {
     pub(crate) trusted: bool,
     /// Whether the server began a transaction for it, as far as that can be seen.
     tried: bool,
+    cancelled: bool,
     final_status: Option<u16>,
     /// Responses that came for it, and those that were sent on: status, To tag, body.
     heard: BTreeMap<Words, u32>,
@@ -63,10 +64,14 @@ struct Sent {
 pub(crate) struct Watch {
     /// Whose requests may be sent on.
     pub(crate) trusted: BTreeSet<IpAddr>,
+    /// Whose never, not even inside of dialogs: they have none.
+    pub(crate) strangers: BTreeSet<IpAddr>,
     pub(crate) asked: BTreeMap<Key, Asked>,
     sent: BTreeMap<Key, Sent>,
     /// Who sent what is no message: the answers to that cannot be foreseen.
     pub(crate) babblers: BTreeSet<IpAddr>,
+    /// How often what is rare was seen.
+    pub(crate) seen: BTreeMap<&'static str, u64>,
 }
 
 impl Watch {
@@ -89,12 +94,18 @@ impl Watch {
 
     fn request_in(&mut self, wire: &OnWire, sip: &Sip) {
         let key = key(sip, 0);
+        if key.1 == "CANCEL"
+            && let Some(invite) = self.asked.get_mut(&(key.0.clone(), "INVITE".into()))
+        {
+            invite.cancelled = true;
+        }
         let trusted = self.trusted.contains(&wire.flow.remote.ip());
         let asked = self.asked.entry(key).or_insert_with(|| Asked {
             sip: sip.clone(),
             from: BTreeSet::new(),
             trusted,
             tried: false,
+            cancelled: false,
             final_status: None,
             heard: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -141,12 +152,22 @@ impl Watch {
         if let Err(what) = same_request(&asked.sip, sip) {
             return broken(what);
         }
-        let stranger = !asked.trusted && sip.tag("To").is_none();
-        if stranger {
+        let unknown = |from: &SocketAddr| self.strangers.contains(&from.ip());
+        if asked.from.iter().any(unknown) || !asked.trusted && sip.tag("To").is_none() {
             return broken("it is from a stranger".into());
         }
         asked.tried = true;
-        let known = self.sent.entry(key(sip, 0)).or_insert_with(|| Sent {
+        let (own, inside) = (key(sip, 0), sip.tag("To").is_some());
+        if !self.sent.contains_key(&own) {
+            let name = match (method, inside) {
+                ("INVITE", true) => "a re-INVITE",
+                ("INVITE", false) if self.sent.values().any(|sent| sent.asked == from) => "a fork",
+                ("ACK", _) => "the ACK of a 2xx",
+                _ => "another request",
+            };
+            *self.seen.entry(name).or_default() += 1;
+        }
+        let known = self.sent.entry(own).or_insert_with(|| Sent {
             asked: from.clone(),
             since: at,
             call_id: call_id.to_owned(),
@@ -179,6 +200,7 @@ impl Watch {
             "CANCEL" if sent.final_status.is_some() => Err("after the final response"),
             "CANCEL" => {
                 sent.cancelled = true;
+                *self.seen.entry("a CANCEL").or_default() += 1;
                 Ok(())
             }
             "ACK" if sent.final_status.is_some_and(|status| status >= 300) => Ok(()),
@@ -205,6 +227,13 @@ impl Watch {
         let ours = method == "CANCEL" || matches!(method, "REGISTER" | "OPTIONS") && kept(asked);
         if matches!(status, 101..=299) && !ours {
             let heard = asked.heard.get(&words).copied().unwrap_or(0);
+            let others = |said: &&Words| said.0 / 100 == 2 && **said != words;
+            if is_invite && status >= 200 && asked.told.keys().any(|said| others(&said)) {
+                *self.seen.entry("a second 2xx").or_default() += 1;
+            }
+            if is_invite && status >= 200 && asked.cancelled {
+                *self.seen.entry("a 2xx after a CANCEL").or_default() += 1;
+            }
             let told = asked.told.entry(words).or_default();
             *told += 1;
             if heard == 0 {
