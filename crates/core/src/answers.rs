@@ -68,6 +68,13 @@ impl Node {
         reject: Reject,
         out: &mut Outbox,
     ) {
+        //= RFC 3261 8.2.6.2
+        // "field values in the response MUST equal the Via header field values"
+        // Nobody would know an answer without one. On a connection a person may read it.
+        if flow.transport == Transport::Udp && request.header(Name::Via).is_none() {
+            let reason = DropReason::NotSip;
+            return out.event(Event::Dropped { reason, source: flow.remote });
+        }
         let bytes = self.write_refusal(&mut out.bytes, request, reject, flow.remote);
         if self.amplifies(flow, request, &bytes) {
             return drop_answer(flow, &bytes, out);

@@ -318,6 +318,16 @@ fn c9_bombs_of_credentials_cost_an_answer() {
 }
 
 #[test]
+fn what_names_no_way_back_is_dropped() {
+    for from in [STRANGER, EDGE] {
+        let mut world = world();
+        let text = format!("INVITE sip:a@example.org SIP/2.0|X: {}||", "x".repeat(500));
+        assert!(world.receive(from, &text).is_empty(), "{from}");
+        assert_eq!(world.node.counters().dropped["not_sip"], 1, "{from}");
+    }
+}
+
+#[test]
 fn e8_small_questions_get_no_large_answers() {
     let mut small = 0;
     for text in [
