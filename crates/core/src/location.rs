@@ -92,6 +92,9 @@ impl Location {
     /// What the store is to be told besides, whenever it is told something about this user: the
     /// truth about each contact whose last commit is under way or in doubt.
     pub fn unsettled(&self, aor: &AddressOfRecord, now: Instant) -> Vec<Write> {
+        if self.doubts.is_empty() && self.proposals.is_empty() {
+            return Vec::new();
+        }
         let doubts = self.doubts.range((aor.clone(), Box::default())..);
         let doubts = doubts.take_while(|((owner, _), _)| owner == aor);
         let doubts = doubts.map(|((_, contact), _)| &**contact);
