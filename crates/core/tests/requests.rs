@@ -616,3 +616,39 @@ fn only_sip_users_can_register() {
         }
     }
 }
+
+/// A body is somebody else's: it is neither opened nor mended, however wrong it is.
+#[test]
+fn a14_a_body_of_many_parts_passes_as_it_is() {
+    let nested = |n: usize| "--b\r\nContent-Type: multipart/mixed;boundary=b\r\n\r\n".repeat(n);
+    for body in [
+        "--b\r\n\r\none\r\n--b--\r\n".to_owned(),
+        "--b".to_owned(),
+        "--a-boundary-that-is-longer-than-all-of-it".to_owned(),
+        "--b\r\n\r\nx\r\n".repeat(1_000),
+        nested(100),
+        "\0\u{1}\u{7f}\r\n\r\n--b--".to_owned(),
+    ] {
+        let mut world = with_bob(BOB, "<sip:bob@192.0.2.21>");
+        let kind = "Content-Type: multipart/mixed;boundary=b|";
+        let head = invite("sip:bob@example.org", kind).replace('|', "\r\n");
+        let head = head.replace("Content-Length: 0", &format!("Content-Length: {}", body.len()));
+        let sent = world.receive_bytes(EDGE, (head + &body).as_bytes());
+        let copy = sent.last().expect("the copy").bytes();
+        assert!(copy.ends_with(body.as_bytes()), "{} bytes", body.len());
+        let length = copy.len() - body.len();
+        assert!(copy[..length].ends_with(b"\r\n\r\n"), "the body begins where it did");
+    }
+}
+
+/// What comes packed is passed on packed; to us nobody may send anything packed.
+#[test]
+//= RFC 3261 11.2 type=test
+fn a20_nothing_is_unpacked_here() {
+    let mut world = with_bob(BOB, "<sip:bob@192.0.2.21>");
+    let sent = world.receive(EDGE, &request("OPTIONS", "sip:example.org", ""));
+    assert_eq!((sent[0].status(), sent[0].one("Accept-Encoding")), (200, "identity"));
+    let packed = "Content-Encoding: gzip|";
+    let sent = world.receive(EDGE, &request("MESSAGE", "sip:bob@example.org", packed));
+    assert_eq!(sent.last().expect("the copy").one("Content-Encoding"), "gzip");
+}

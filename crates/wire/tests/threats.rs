@@ -143,6 +143,67 @@ fn numbered(n: usize) -> String {
     (0..n).map(|n| format!(";p{n}")).collect()
 }
 
+/// A word of any length in any place is read, or refused for its line's length or for a number
+/// out of range; nothing of it is cut off and passed on as if it were the whole.
+#[test]
+fn a6_overlong_words_are_kept_whole_or_refused() {
+    type Place = (&'static str, fn(&str) -> String, fn(&Message<'_>) -> usize);
+    let places: [Place; 7] = [
+        ("method", |w| with("X: y").replace("INVITE", w), |m| m.method().as_bytes().len()),
+        (
+            "user",
+            |w| with("X: y").replacen("sip:b@h", &format!("sip:{w}@h"), 1),
+            |m| m.request_uri().len() - "sip:@h".len(),
+        ),
+        (
+            "branch",
+            |w| instead(&format!("Via: SIP/2.0/UDP h;branch={w}")),
+            |m| m.top_via().map_or(0, |via| via.branch().unwrap_or_default().len()),
+        ),
+        (
+            "From tag",
+            |w| instead(&format!("From: <sip:a@h>;tag={w}")),
+            |m| m.from().map_or(0, |from| from.tag().unwrap_or_default().len()),
+        ),
+        (
+            "To tag",
+            |w| instead(&format!("To: <sip:a@h>;tag={w}")),
+            |m| m.to().map_or(0, |to| to.tag().unwrap_or_default().len()),
+        ),
+        ("Call-ID", |w| instead(&format!("Call-ID: {w}")), |m| m.call_id().len()),
+        (
+            "name",
+            |w| with(&format!("{w}: y")),
+            |m| m.headers().map(|header| header.raw_name.len()).max().unwrap_or(0),
+        ),
+    ];
+    for (what, make, length) in places {
+        for n in [1_024, 4_096, 8_000, 8_193, 16_384, 32_768, 60_000] {
+            let text = make(&"z".repeat(n)).replace('|', "\r\n");
+            let mut index = Index::new();
+            let read = parse(text.as_bytes(), &mut index, Framing::Datagram);
+            match read.and_then(|message| message.check().map(|()| length(&message))) {
+                Ok(length) => assert_eq!(length, n, "{what} of {n}"),
+                Err(malformed) => {
+                    // No name is as long as that; any other word may be.
+                    let is_name = what == "name" && malformed.fault == Fault::Grammar;
+                    let is_long = malformed.fault == Fault::TooLarge && n > 8_000;
+                    assert!(is_name || is_long, "{what} of {n}: {malformed:?}");
+                }
+            }
+        }
+    }
+    for digits in [6, 1_024, 8_000] {
+        let digits = "9".repeat(digits);
+        let uri = with("X: y").replacen("sip:b@h", &format!("sip:b@h:{digits}"), 1);
+        assert_eq!(judged(&uri), Some(("Request-URI", Fault::Grammar)));
+        let via = instead(&format!("Via: SIP/2.0/UDP h:{digits};branch=z"));
+        assert_eq!(judged(&via), Some(("Via", Fault::Grammar)));
+        let number = instead(&format!("CSeq: {digits}99999 INVITE"));
+        assert_eq!(judged(&number), Some(("CSeq", Fault::Range)));
+    }
+}
+
 #[test]
 //= RFC 3261 25.1 type=test
 fn a8_only_blanks_may_stand_before_the_colon() {
@@ -398,6 +459,29 @@ fn start_lines_that_are_wrong_are_answered_and_other_protocols_are_not() {
         let found = parse(text.as_bytes(), &mut Index::new(), Framing::Datagram).map(|_| ());
         assert!(found.is_err(), "{other}");
     }
+}
+
+/// Nothing calls itself for each byte or each level of what it reads: a small stack is enough for
+/// whatever nests or repeats.
+#[test]
+fn a16_nothing_recurses_on_what_it_reads() {
+    let deep = |open: &str, close: &str| open.repeat(3_000) + &close.repeat(3_000);
+    let texts: Vec<Vec<u8>> = [
+        with(&format!("X: {}", deep("(", ")"))),
+        instead(&format!("To: {}", deep("<", ">"))),
+        instead(&format!("To: \"{}\" <sip:a@h>", "\\\"".repeat(3_000))),
+        instead(&format!("To: <sip:a@h?a={}>", "%3C".repeat(2_000))),
+        with(&format!("Authorization: Digest x=\"{}\"", "\\\\".repeat(3_000))),
+        with(&format!("Route: {}", "<sip:a;lr>,".repeat(600))),
+        with(&format!("X: y{}", "| y".repeat(2_000))),
+        with("X: y") + &deep("--b||", "[{"),
+    ]
+    .iter()
+    .map(|text| text.replace('|', "\r\n").into_bytes())
+    .collect();
+    let reader = move || texts.iter().map(|text| cost(text)).collect::<Vec<_>>().len();
+    let thread = std::thread::Builder::new().stack_size(64 * 1_024).spawn(reader);
+    assert_eq!(thread.expect("a thread").join().ok(), Some(8));
 }
 
 /// What a message costs grows with its length and no faster. A quadratic step would take seconds

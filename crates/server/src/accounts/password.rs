@@ -117,7 +117,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn made_ones_have_128_bits_and_are_easy_to_read_out() {
+    fn c13_made_ones_have_128_bits_and_are_easy_to_read_out() {
         let bits = (ALPHABET.len() as f64).log2() * LENGTH as f64;
         assert!(bits >= 128.0, "{bits}");
         let mut seen = BTreeMap::new();

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn weak_ones_and_why() {
+    fn c13_weak_ones_and_why() {
         for (password, why) in [
             ("", Weakness::Short),
             ("1234", Weakness::Short),

@@ -301,7 +301,7 @@ fn a_secret_of_zeros_opens_nothing() {
 
 #[test]
 //= RFC 8760 2.6 type=test
-fn the_uri_may_differ_where_the_request_was_retargeted() {
+fn c8_the_uri_may_differ_where_the_request_was_retargeted() {
     let world = world();
     for (method, target, uri, right) in [
         ("REGISTER", "sip:example.org", "sip:example.org:5060", true),
@@ -327,7 +327,7 @@ fn the_uri_may_differ_where_the_request_was_retargeted() {
 }
 
 #[test]
-fn credentials_of_one_method_do_not_serve_another() {
+fn c8_credentials_of_one_method_do_not_serve_another() {
     let world = world();
     let nonce = world.nonce(at(0), "192.0.2.1:5060");
     let target = "sip:bob@example.org";
@@ -368,7 +368,7 @@ fn an_old_or_moved_nonce_is_stale_only_with_the_right_password() {
 }
 
 #[test]
-fn the_first_credentials_for_us_count() {
+fn c7_c9_the_first_credentials_for_us_count() {
     let world = world();
     let nonce = world.nonce(at(0), "192.0.2.1:5060");
     let good = phone().credentials(&nonce);
@@ -430,7 +430,7 @@ fn malformed_credentials_are_malformed() {
 }
 
 #[test]
-fn known_and_unknown_users_get_the_same_bytes() {
+fn c3_known_and_unknown_users_get_the_same_bytes() {
     let world = world();
     let nonce = world.nonce(at(0), "192.0.2.1:5060");
     let mut answers = Vec::new();
