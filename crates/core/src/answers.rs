@@ -89,7 +89,7 @@ impl Node {
     // "Servers MAY refuse the connection or drop the request instead of"
     fn amplifies(&self, flow: Flow, request: &Message<'_>, answer: &Range<usize>) -> bool {
         let unproved = flow.transport == Transport::Udp
-            && Caller::by_address(&self.snapshot, flow.remote.ip()) == Caller::Stranger;
+            && Caller::by_flow(&self.snapshot, &flow) == Caller::Stranger;
         unproved && answer.len() > limits::AMPLIFICATION * request.bytes().len()
     }
 

@@ -83,6 +83,17 @@ impl ConnectionId {
     pub const NONE: Self = Self(0);
 }
 
+/// A name that a certificate proves, as its keyed hash
+/// ([`Keys::certified_name`](crate::keys::Keys::certified_name)): the program keeps the name
+/// itself, the core only compares.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct CertifiedName(pub u64);
+
+impl CertifiedName {
+    /// No certificate speaks for the far side.
+    pub const NONE: Self = Self(0);
+}
+
 /// A way between us and one far address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Flow {
@@ -95,6 +106,9 @@ pub struct Flow {
     pub connection: ConnectionId,
     /// The far side.
     pub remote: SocketAddr,
+    /// Over TLS, the domain that the far side's certificate proves (it called us), or must prove
+    /// before anything is sent (we call it; RFC 5922 §7.3: the domain of the URI).
+    pub certified: CertifiedName,
 }
 
 /// A listening socket as the core knows it.

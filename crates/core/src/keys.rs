@@ -2,6 +2,7 @@
 //! no attacker can steer, and the MAC of cookies that leave the house.
 
 use crate::address_of_record::AddressOfRecord;
+use crate::flow::CertifiedName;
 use core::hash::Hasher;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -32,6 +33,15 @@ impl Keys {
     /// The partition hash of an address-of-record.
     pub fn partition_of(&self, aor: &AddressOfRecord) -> u64 {
         self.hash64(b"aor", &[aor.as_bytes()])
+    }
+
+    /// The name of a domain that a certificate proves, in any case and with or without a final
+    /// dot.
+    pub fn certified_name(&self, domain: &[u8]) -> CertifiedName {
+        let lower = domain.to_ascii_lowercase();
+        let lower = lower.strip_suffix(b".").unwrap_or(&lower);
+        // Zero stands for no name at all.
+        CertifiedName(self.hash64(b"certified name", &[lower]).max(1))
     }
 
     /// A keyed 64-bit hash of some parts; `label` keeps different uses apart.

@@ -233,7 +233,7 @@ impl Node {
             return Ok(Some(Admitted { route, claim: None }));
         }
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
-        match Caller::by_address(&self.snapshot, flow.remote.ip()) {
+        match Caller::by_flow(&self.snapshot, &flow) {
             Caller::Peer(_) => return Ok(Some(Admitted { route, claim: None })),
             Caller::Account(_) | Caller::Stranger => {}
         }

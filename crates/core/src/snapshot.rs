@@ -2,6 +2,7 @@
 
 use crate::account::Account;
 use crate::address_of_record::AddressOfRecord;
+use crate::flow::{CertifiedName, Flow};
 use crate::limits;
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -26,18 +27,28 @@ pub struct Snapshot {
     pub settings: Settings,
 }
 
-/// A configured peer: requests from its networks are not challenged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A configured peer: requests from its networks, or over TLS from whoever proves one of its
+/// names, are not challenged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Its name in logs and explanations.
     pub name: String,
     /// Its networks, as address and prefix length.
     pub networks: Vec<(IpAddr, u8)>,
+    /// Its domains, one of which its certificate proves (RFC 5922 §7.1).
+    pub tls_names: Vec<CertifiedName>,
     /// Whether it may also register anybody's contacts, at whatever address they name.
     pub may_register: bool,
 }
 
 impl Peer {
+    /// Whether what comes over a flow comes from it.
+    pub fn is_behind(&self, flow: &Flow) -> bool {
+        let certified = flow.certified;
+        let named = certified != CertifiedName::NONE && self.tls_names.contains(&certified);
+        named || self.holds(flow.remote.ip())
+    }
+
     /// Whether `source` is in one of its networks. A v4 address in v6 clothes counts as v4.
     pub fn holds(&self, source: IpAddr) -> bool {
         let source = source.to_canonical();

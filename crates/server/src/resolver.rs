@@ -4,7 +4,7 @@
 use crate::engine::{Engine, Work};
 use crate::limits;
 use ringway_core::boundary::{Answer, AskId};
-use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
@@ -79,7 +79,13 @@ fn flow_to(listeners: &[Listener], transport: Transport, remote: SocketAddr) -> 
     let by_route = listeners.iter().position(|l| fits(&l) && Some(l.local.ip()) == local);
     let socket = by_route.unwrap_or(first);
     let socket = SocketId(socket as u16);
-    Some(Flow { socket, transport, connection: ConnectionId::NONE, remote })
+    Some(Flow {
+        socket,
+        transport,
+        connection: ConnectionId::NONE,
+        remote,
+        certified: CertifiedName::NONE,
+    })
 }
 
 /// The address that the kernel would send from. Connecting a datagram socket sends nothing.

@@ -5,7 +5,7 @@ use crate::connections::{Dial, Feed, Parcel};
 use crate::engine::{Engine, Work};
 use crate::limits;
 use crate::metrics::count;
-use ringway_core::flow::{ConnectionId, Flow, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
 use ringway_wire::{Frame, FrameError, Framer, Framing, Index, parse};
 use std::cell::RefCell;
 use std::io;
@@ -73,7 +73,13 @@ pub(crate) async fn accept(engine: Arc<Engine>, socket: SocketId, listener: TcpL
             continue;
         };
         let connection = ConnectionId::NONE;
-        let flow = Flow { socket, transport: Transport::Tcp, connection, remote };
+        let flow = Flow {
+            socket,
+            transport: Transport::Tcp,
+            connection,
+            remote,
+            certified: CertifiedName::NONE,
+        };
         if let Some((flow, feed)) = engine.connections.accept(flow) {
             tokio::spawn(serve(Arc::clone(&engine), flow, stream, feed));
         }

@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg,
 };
-use ringway_core::flow::{ConnectionId, Flow, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
 use ringway_wire::{Framing, Index, parse};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::array;
@@ -206,6 +206,7 @@ pub fn work(engine: &Arc<Engine>, (worker, workers): (usize, usize), stop: &Atom
                         transport: Transport::Udp,
                         connection: ConnectionId::NONE,
                         remote,
+                        certified: CertifiedName::NONE,
                     };
                     take(engine, &snapshot, (flow, &datagram[..length]), (&mut index, &mut work));
                 }

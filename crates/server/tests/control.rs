@@ -6,7 +6,7 @@ mod world;
 use ringway_core::account::Ha1;
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::binding::Binding;
-use ringway_core::flow::{ConnectionId, Flow, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
 use ringway_core::time::Instant;
 use ringway_server::control::client::Client;
 use ringway_server::control::views::{NewAccount, Secrets};
@@ -227,6 +227,7 @@ fn a_binding_of_nobody_is_not_brought_back_by_a_new_account() {
             transport: Transport::Udp,
             connection: ConnectionId::NONE,
             remote: "127.0.0.1:9".parse().unwrap(),
+            certified: CertifiedName::NONE,
         },
         user_agent: [].into(),
     };

@@ -1,7 +1,7 @@
 //! The name service: hosts and the flows that lead to them. It can be slow and silent.
 
 use ringway_core::boundary::Answer;
-use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -52,5 +52,11 @@ impl Names {
 fn flow_to(listeners: &[Listener], transport: Transport, remote: SocketAddr) -> Option<Flow> {
     let fits = |l: &Listener| l.transport == transport && l.local.is_ipv4() == remote.is_ipv4();
     let socket = SocketId(listeners.iter().position(fits)? as u16);
-    Some(Flow { socket, transport, connection: ConnectionId::NONE, remote })
+    Some(Flow {
+        socket,
+        transport,
+        connection: ConnectionId::NONE,
+        remote,
+        certified: CertifiedName::NONE,
+    })
 }

@@ -11,7 +11,7 @@ use crate::net::Network;
 use crate::server::{Server, Wish};
 use crate::world::streams::Connection;
 use ringway_core::boundary::{Answer, AskId, Command, Event, Question, TransactionRef, Write};
-use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::node::Census;
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::Instant;
@@ -180,6 +180,7 @@ impl World {
             transport: Transport::Udp,
             connection: ConnectionId::NONE,
             remote: from,
+            certified: CertifiedName::NONE,
         };
         for at in self.network.datagram(endpoint, self.now) {
             self.agenda.add(at, Happening::AtServer(flow, bytes.to_vec()));

@@ -8,7 +8,7 @@ use ringway_core::binding::Binding;
 use ringway_core::boundary::{
     Answer, AskId, Asker, Command, CommitToken, Input, Outbox, Output, Question, TransactionRef,
 };
-use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::keys::Keys;
 use ringway_core::node::{Census, Node, Setup, home_of};
 use ringway_core::snapshot::{Algorithm, Peer, Snapshot};
@@ -331,7 +331,13 @@ fn listeners() -> Vec<Listener> {
 fn flows() -> [Flow; 7] {
     let flow = |socket, transport, connection, remote: &str| {
         let remote: SocketAddr = remote.parse().expect("an address");
-        Flow { socket: SocketId(socket), transport, connection: ConnectionId(connection), remote }
+        Flow {
+            socket: SocketId(socket),
+            transport,
+            connection: ConnectionId(connection),
+            remote,
+            certified: CertifiedName::NONE,
+        }
     };
     [
         flow(0, Transport::Udp, 0, "192.0.2.10:5060"),
@@ -366,7 +372,12 @@ fn snapshot(full: bool) -> Snapshot {
     snapshot.settings.algorithms = vec![Algorithm::Sha256, Algorithm::Md5];
     let network = |text: &str, prefix| (text.parse().expect("an address"), prefix);
     let networks = vec![network("192.0.2.0", 24), network("2001:db8:2::", 48)];
-    snapshot.peers.push(Peer { name: "peer".to_owned(), networks, may_register: true });
+    snapshot.peers.push(Peer {
+        name: "peer".to_owned(),
+        networks,
+        may_register: true,
+        ..Peer::default()
+    });
     for name in if full { &["alice", "bob", "carol"][..] } else { &["alice"] } {
         let ha1 = Ha1::from_password(name.as_bytes(), b"example.org", PASSWORD);
         let enabled = *name != "carol";

@@ -21,25 +21,25 @@ pub use replay::ReplayWindows;
 pub use respond::{Asked, Login};
 
 use crate::address_of_record::AddressOfRecord;
+use crate::flow::Flow;
 use crate::snapshot::Snapshot;
-use core::net::IpAddr;
 
 /// Who sent a request, and how we know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Caller {
     /// The holder of this account: it answered a challenge.
     Account(AddressOfRecord),
-    /// A configured peer, known by its address: its place in [`Snapshot::peers`] as it was when
-    /// the request was judged.
+    /// A configured peer, known by its address or its certificate: its place in
+    /// [`Snapshot::peers`] as it was when the request was judged.
     Peer(usize),
     /// Nobody we know.
     Stranger,
 }
 
 impl Caller {
-    /// Who it is as far as the address tells: a peer or a stranger.
-    pub fn by_address(snapshot: &Snapshot, source: IpAddr) -> Self {
-        let peer = snapshot.peers.iter().position(|peer| peer.holds(source));
+    /// Who it is as far as its address and its certificate tell: a peer or a stranger.
+    pub fn by_flow(snapshot: &Snapshot, flow: &Flow) -> Self {
+        let peer = snapshot.peers.iter().position(|peer| peer.is_behind(flow));
         peer.map_or(Self::Stranger, Self::Peer)
     }
 
@@ -75,6 +75,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::{CertifiedName, ConnectionId, SocketId, Transport};
     use crate::snapshot::Peer;
 
     #[test]
@@ -86,21 +87,36 @@ mod tests {
                 name: "edge".into(),
                 networks: alloc::vec![network("192.0.2.0", 24)],
                 may_register: true,
+                ..Peer::default()
             },
             Peer {
                 name: "trunk".into(),
                 networks: alloc::vec![network("2001:db8::", 32)],
+                tls_names: alloc::vec![CertifiedName(7)],
                 may_register: false,
+                ..Peer::default()
             },
         ];
-        let by = |ip: &str| Caller::by_address(&snapshot, ip.parse().expect("an address"));
+        let by = |ip: &str, certified| {
+            let flow = Flow {
+                socket: SocketId(0),
+                transport: Transport::Tls,
+                connection: ConnectionId(1),
+                remote: (ip.parse::<core::net::IpAddr>().expect("an address"), 5061).into(),
+                certified: CertifiedName(certified),
+            };
+            Caller::by_flow(&snapshot, &flow)
+        };
         let alice = AddressOfRecord::from_text("alice@example.org").expect("valid");
         let bob = AddressOfRecord::from_text("bob@example.org").expect("valid");
         for (caller, wanted, registers, calls_itself) in [
-            (by("192.0.2.9"), Caller::Peer(0), true, true),
-            (by("::ffff:192.0.2.9"), Caller::Peer(0), true, true),
-            (by("2001:db8:1::1"), Caller::Peer(1), false, true),
-            (by("198.51.100.1"), Caller::Stranger, false, false),
+            (by("192.0.2.9", 0), Caller::Peer(0), true, true),
+            (by("::ffff:192.0.2.9", 0), Caller::Peer(0), true, true),
+            (by("2001:db8:1::1", 0), Caller::Peer(1), false, true),
+            (by("198.51.100.1", 0), Caller::Stranger, false, false),
+            (by("198.51.100.1", 7), Caller::Peer(1), false, true),
+            (by("198.51.100.1", 8), Caller::Stranger, false, false),
+            (by("192.0.2.9", 7), Caller::Peer(0), true, true),
             (Caller::Account(alice.clone()), Caller::Account(alice.clone()), true, true),
             (Caller::Account(bob.clone()), Caller::Account(bob), false, false),
         ] {

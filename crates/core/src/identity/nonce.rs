@@ -128,7 +128,7 @@ const fn six_bits(letter: u8) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{ConnectionId, SocketId, Transport};
+    use crate::flow::{CertifiedName, ConnectionId, SocketId, Transport};
     use crate::time::Duration;
 
     fn flow(transport: Transport, remote: &str) -> Flow {
@@ -137,6 +137,7 @@ mod tests {
             transport,
             connection: ConnectionId::NONE,
             remote: remote.parse().expect("an address"),
+            certified: CertifiedName::NONE,
         }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::flow::{Flow, SocketId, Transport};
+use crate::flow::{CertifiedName, Flow, SocketId, Transport};
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
@@ -26,6 +26,7 @@ fn binding(contact: &str, expires: u64, connection: u64) -> Binding {
             transport: Transport::Tcp,
             connection: ConnectionId(connection),
             remote: "192.0.2.1:5060".parse().expect("an address"),
+            certified: CertifiedName::NONE,
         },
         user_agent: Box::default(),
     }

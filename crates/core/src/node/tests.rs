@@ -3,7 +3,7 @@
 use super::*;
 use crate::account::{Account, Ha1};
 use crate::boundary::{CommitToken, Question};
-use crate::flow::{ConnectionId, SocketId, Transport};
+use crate::flow::{CertifiedName, ConnectionId, SocketId, Transport};
 use crate::snapshot::Peer;
 use crate::time::Duration;
 use alloc::format;
@@ -41,7 +41,9 @@ impl World {
             enabled: true,
         });
         let networks = [("192.0.2.0".parse().expect("an address"), 24)].to_vec();
-        snapshot.peers = [Peer { name: "edge".into(), networks, may_register: true }].to_vec();
+        snapshot.peers =
+            [Peer { name: "edge".into(), networks, may_register: true, ..Peer::default() }]
+                .to_vec();
         Self { node: Node::new(setup, Arc::new(snapshot)), now: Instant::from_secs(9) }
     }
 
@@ -49,7 +51,13 @@ impl World {
     fn receive(&mut self, from: &str, text: &str) -> Vec<(SocketAddr, String)> {
         let remote = from.parse().expect("an address");
         let (socket, transport) = (SocketId(0), Transport::Udp);
-        let flow = Flow { socket, transport, connection: ConnectionId::NONE, remote };
+        let flow = Flow {
+            socket,
+            transport,
+            connection: ConnectionId::NONE,
+            remote,
+            certified: CertifiedName::NONE,
+        };
         let mut index = Index::new();
         let message = parse(text.as_bytes(), &mut index, Framing::Datagram).expect("a message");
         self.handle(Input::Message { flow, message })

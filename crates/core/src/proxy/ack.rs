@@ -1,7 +1,7 @@
 //! ACK: absorbed by the transaction it ends, or passed on as the end of a 2xx's handshake.
 
 use crate::boundary::{DropReason, Event, Outbox, Output, Question};
-use crate::flow::{ConnectionId, Flow};
+use crate::flow::{CertifiedName, ConnectionId, Flow};
 use crate::limits;
 use crate::node::Node;
 use crate::proxy::forward::{edit_routes, via};
@@ -53,7 +53,13 @@ impl Node {
                 match ours.socket_for(transport, remote, flow.socket) {
                     Some(socket) => {
                         let connection = ConnectionId::NONE;
-                        let to = Flow { socket, transport, connection, remote };
+                        let to = Flow {
+                            socket,
+                            transport,
+                            connection,
+                            remote,
+                            certified: CertifiedName::NONE,
+                        };
                         return self.pass_ack(flow, ack, &route, to, out);
                     }
                     None => Question::Resolve {
@@ -103,7 +109,7 @@ impl Node {
         edit_routes(ack, route, target, &mut edit);
         // It has the credentials of the INVITE (§13.2.2.4), and they stay here, too.
         drop_own_credentials(ours, ack, &mut edit);
-        drop_asserted(ours.snapshot, source.remote.ip(), ack, &mut edit);
+        drop_asserted(ours.snapshot, &source, ack, &mut edit);
         edit.set_max_forwards(ack.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
         edit.set_received(source.remote);
         edit.push_via(&via(listener, alloc::format!("{branch}").as_bytes()));

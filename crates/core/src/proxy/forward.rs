@@ -4,7 +4,7 @@ use crate::arena::Id;
 use crate::boundary::{Outbox, Output, TransactionRef};
 use crate::check;
 use crate::clients::{Fallback, Purpose};
-use crate::flow::{ConnectionId, Flow, Listener, Transport};
+use crate::flow::{CertifiedName, ConnectionId, Flow, Listener, Transport};
 use crate::limits;
 use crate::node::{Node, Timer};
 use crate::proxy::kept_here::{drop_asserted, drop_own_credentials};
@@ -107,7 +107,7 @@ impl Copy<'_> {
         edit.set(Name::MaxBreadth, decimal(self.share).as_bytes());
         // What was said to us alone stays here (§22.3).
         drop_own_credentials(ours, &request, &mut edit);
-        drop_asserted(ours.snapshot, context.flow.remote.ip(), &request, &mut edit);
+        drop_asserted(ours.snapshot, &context.flow, &request, &mut edit);
         // §16.4, §16.6 steps 2 and 6.
         edit_routes(&request, &context.route, self.target, &mut edit);
         // Step 4.
@@ -220,7 +220,13 @@ fn may_use_tcp(planned: &PlannedBranch, flow: &Flow) -> bool {
 fn over_tcp(ours: Ours<'_>, flow: Flow) -> Option<Flow> {
     let socket = ours.socket_for(Transport::Tcp, flow.remote, flow.socket)?;
     let connection = ConnectionId::NONE;
-    Some(Flow { socket, transport: Transport::Tcp, connection, remote: flow.remote })
+    Some(Flow {
+        socket,
+        transport: Transport::Tcp,
+        connection,
+        remote: flow.remote,
+        certified: CertifiedName::NONE,
+    })
 }
 
 fn decimal(n: u32) -> alloc::string::String {

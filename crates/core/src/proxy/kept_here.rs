@@ -2,10 +2,10 @@
 //! and identities that only a trusted side may assert (RFC 3325 §5, B1 and B3 of the threat
 //! list).
 
+use crate::flow::Flow;
 use crate::identity::{Caller, realm_of};
 use crate::route::ours::Ours;
 use crate::snapshot::Snapshot;
-use core::net::IpAddr;
 use ringway_wire::{Editor, Message, Name};
 
 /// Takes off the credentials that were meant for us.
@@ -23,11 +23,11 @@ pub(crate) fn drop_own_credentials(ours: Ours<'_>, request: &Message<'_>, edit: 
 // "contains a SIP or SIPS URI, the proxy MUST replace that SIP or SIPS"
 pub(crate) fn drop_asserted(
     snapshot: &Snapshot,
-    source: IpAddr,
+    source: &Flow,
     message: &Message<'_>,
     edit: &mut Editor<'_>,
 ) {
-    let trusted = matches!(Caller::by_address(snapshot, source), Caller::Peer(_));
+    let trusted = matches!(Caller::by_flow(snapshot, source), Caller::Peer(_));
     let others = message.headers().filter(|header| header.name == Name::Other);
     for (at, header) in others.enumerate() {
         if is_preferred(header.raw_name) || !trusted && is_asserted(header.raw_name) {

@@ -15,7 +15,6 @@ use crate::status;
 use crate::time::Instant;
 use crate::transaction::key::ClientBranch;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 use core::ops::Range;
 use ringway_wire::{Editor, Framing, Header, Index, Message, Method, Name, Via, parse};
 
@@ -53,7 +52,7 @@ impl Node {
             return out.event(Event::Dropped { reason, source });
         }
         if self.client_response(now, id, response, out) {
-            self.take_response(now, purpose, (response, source), out);
+            self.take_response(now, purpose, (response, &flow), out);
         }
         self.drop_if_over(id);
     }
@@ -94,7 +93,7 @@ impl Node {
         &mut self,
         now: Instant,
         Purpose { context: id, branch: at, .. }: Purpose,
-        (response, source): (&Message<'_>, SocketAddr),
+        (response, source): (&Message<'_>, &Flow),
         out: &mut Outbox,
     ) {
         let status = response.status();
@@ -103,7 +102,7 @@ impl Node {
         //= RFC 4320 4.2
         // "not forward any \"late\" non-INVITE responses."
         if !is_invite && status >= 200 && !self.servers.exists(context.server) {
-            let reason = DropReason::LateResponse;
+            let (reason, source) = (DropReason::LateResponse, source.remote);
             out.event(Event::Dropped { reason, source });
         }
         match status {
@@ -117,7 +116,7 @@ impl Node {
                 let mut bytes = Vec::new();
                 let mut edit = Editor::new(response);
                 edit.pop_via();
-                drop_asserted(&self.snapshot, source.ip(), response, &mut edit);
+                drop_asserted(&self.snapshot, source, response, &mut edit);
                 edit.finish(&mut bytes);
                 let bytes = bytes.into_boxed_slice();
                 let outcome = match status {
@@ -145,7 +144,7 @@ impl Node {
         &mut self,
         now: Instant,
         (id, at): (Id<ResponseContext>, usize),
-        (response, source): (&Message<'_>, SocketAddr),
+        (response, source): (&Message<'_>, &Flow),
         out: &mut Outbox,
     ) {
         let status = response.status();
@@ -286,14 +285,14 @@ impl Node {
         &mut self,
         now: Instant,
         id: Id<ResponseContext>,
-        (response, source): (&Message<'_>, SocketAddr),
+        (response, source): (&Message<'_>, &Flow),
         out: &mut Outbox,
     ) {
         let Some(context) = self.contexts.find(id) else { return };
         let server = context.server;
         let mut edit = Editor::new(response);
         edit.pop_via();
-        drop_asserted(&self.snapshot, source.ip(), response, &mut edit);
+        drop_asserted(&self.snapshot, source, response, &mut edit);
         if context.flow.transport.is_reliable() {
             edit.complete_content_length();
         }

@@ -4,7 +4,7 @@ use crate::arena::Id;
 use crate::binding::Binding;
 use crate::boundary::{Outbox, Question};
 use crate::calls::CallKey;
-use crate::flow::Flow;
+use crate::flow::{CertifiedName, Flow};
 use crate::identity::Claim;
 use crate::limits;
 use crate::node::{Node, Timer};
@@ -235,6 +235,7 @@ impl Node {
                         transport: *transport,
                         connection: crate::flow::ConnectionId::NONE,
                         remote: *remote,
+                        certified: CertifiedName::NONE,
                     };
                     return self.forward(now, (id, branch), (planned, flow, share), out);
                 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::flow::{ConnectionId, SocketId, Transport};
+use crate::flow::{CertifiedName, ConnectionId, SocketId, Transport};
 use alloc::format;
 use alloc::string::{String, ToString};
 use ringway_wire::{Framing, Index, parse};
@@ -49,6 +49,7 @@ impl Desk {
             transport: Transport::Udp,
             connection: ConnectionId::NONE,
             remote: "192.0.2.1:5060".parse().expect("an address"),
+            certified: CertifiedName::NONE,
         };
         let arrival = Arrival { now: at(self.now), flow, transaction: self.transaction };
         register(&self.settings, &watson(), &self.bindings, &request, arrival)

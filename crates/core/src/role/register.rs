@@ -65,7 +65,7 @@ impl Node {
             (None, _) => None,
         };
         let realm = domain.ok_or(Reject::NotOurDomain)?;
-        let caller = Caller::by_address(&self.snapshot, flow.remote.ip());
+        let caller = Caller::by_flow(&self.snapshot, &flow);
         let trusted = aor.as_ref().is_some_and(|aor| caller.may_register(&self.snapshot, aor));
         let keys = &self.setup.keys;
         let gate = Authentication { keys, snapshot: &self.snapshot, side: Side::Server, realm };

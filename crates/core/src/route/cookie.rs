@@ -6,9 +6,10 @@
 //! bound to the Call-ID: a cookie of one call opens no door for another.
 //!
 //! Layout before base64url: one byte of kind, then for a flow cookie the transport, the
-//! connection (8 bytes), the port (2) and the address (4 or 16); then 16 bytes of MAC.
+//! connection (8 bytes), over TLS the name that was certified (8), the port (2) and the address
+//! (4 or 16); then 16 bytes of MAC.
 
-use crate::flow::{ConnectionId, Flow, SocketId, Transport};
+use crate::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
 use crate::keys::Keys;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,8 +27,9 @@ const MAC_LEN: usize = 16;
 const PLAIN: u8 = 1;
 const FLOW_V4: u8 = 2;
 const FLOW_V6: u8 = 3;
-/// The longest cookie before encoding: kind, transport, connection, port, IPv6 address, MAC.
-const RAW_MAX: usize = 1 + 1 + 8 + 2 + 16 + MAC_LEN;
+/// The longest cookie before encoding: kind, transport, connection, name, port, IPv6 address,
+/// MAC.
+const RAW_MAX: usize = 1 + 1 + 8 + 8 + 2 + 16 + MAC_LEN;
 /// The same after encoding, four characters for three bytes.
 pub(crate) const TEXT_MAX: usize = RAW_MAX.div_ceil(3) * 4;
 
@@ -41,6 +43,9 @@ impl Cookie {
                 let kind = if flow.remote.is_ipv4() { FLOW_V4 } else { FLOW_V6 };
                 raw.put(&[kind, transport_code(flow.transport)]);
                 raw.put(&flow.connection.0.to_be_bytes());
+                if flow.transport.is_secure() {
+                    raw.put(&flow.certified.0.to_be_bytes());
+                }
                 raw.put(&flow.remote.port().to_be_bytes());
                 match flow.remote.ip() {
                     IpAddr::V4(v4) => raw.put(&v4.octets()),
@@ -71,7 +76,12 @@ impl Cookie {
             return Some(Self { flow: None });
         }
         let (&transport, rest) = rest.split_first()?;
+        let transport = transport_of(transport)?;
         let (connection, rest) = rest.split_first_chunk::<8>()?;
+        let (certified, rest) = match transport.is_secure() {
+            true => rest.split_first_chunk::<8>()?,
+            false => (&[0; 8], rest),
+        };
         let (port, address) = rest.split_first_chunk::<2>()?;
         let ip = match kind {
             FLOW_V4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(address).ok()?)),
@@ -80,9 +90,10 @@ impl Cookie {
         };
         let flow = Flow {
             socket,
-            transport: transport_of(transport)?,
+            transport,
             connection: ConnectionId(u64::from_be_bytes(*connection)),
             remote: SocketAddr::new(ip, u16::from_be_bytes(*port)),
+            certified: CertifiedName(u64::from_be_bytes(*certified)),
         };
         Some(Self { flow: Some(flow) })
     }
@@ -176,12 +187,23 @@ mod tests {
             transport: Transport::Tcp,
             connection: ConnectionId(0x0102_0304_0506_0708),
             remote: remote.parse().expect("an address"),
+            certified: CertifiedName::NONE,
         }
     }
 
     #[test]
     fn a_cookie_comes_back_as_it_was() {
-        for flow in [None, Some(flow("192.0.2.7:40000")), Some(flow("[2001:db8::7]:5060"))] {
+        let over = |transport, certified| {
+            let certified = CertifiedName(certified);
+            Some(Flow { transport, certified, ..flow("[2001:db8::7]:5060") })
+        };
+        let secure = [
+            over(Transport::Tls, 0xfedc_ba98_7654_3210),
+            over(Transport::Wss, u64::MAX),
+            over(Transport::Ws, 0),
+        ];
+        let plain = [None, Some(flow("192.0.2.7:40000")), Some(flow("[2001:db8::7]:5060"))];
+        for flow in plain.into_iter().chain(secure) {
             let mut text = Vec::new();
             Cookie { flow }.write(&keys(), b"call-1", &mut text);
             assert!(text.len() <= TEXT_MAX);

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::account::{Account, Ha1};
     use crate::flow::Listener;
-    use crate::flow::{ConnectionId, Flow, SocketId, Transport};
+    use crate::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
     use crate::keys::Keys;
     use crate::route::plan::Rule;
     use crate::time::Instant;
@@ -152,6 +152,7 @@ mod tests {
                 transport: Transport::Udp,
                 connection: ConnectionId::NONE,
                 remote: "192.0.2.9:5060".parse().expect("an address"),
+                certified: CertifiedName::NONE,
             },
             user_agent: [].into(),
         }

@@ -171,7 +171,7 @@ impl Way {
     /// `docs/decisions/0010-contacts.md`).
     fn to_contact(binding: &Binding, snapshot: &Snapshot) -> Self {
         let flow = Self::Flow(binding.flow);
-        if !Caller::by_address(snapshot, binding.flow.remote.ip()).may_register_others(snapshot) {
+        if !Caller::by_flow(snapshot, &binding.flow).may_register_others(snapshot) {
             return flow;
         }
         //= RFC 3261 16.6
@@ -279,7 +279,7 @@ impl fmt::Display for PlannedBranch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{ConnectionId, SocketId};
+    use crate::flow::{CertifiedName, ConnectionId, SocketId};
     use crate::snapshot::Peer;
     use crate::time::Instant;
     use alloc::vec;
@@ -291,6 +291,7 @@ mod tests {
             transport,
             connection: ConnectionId(u64::from(transport.is_reliable())),
             remote: "192.0.2.9:5060".parse().expect("an address"),
+            certified: CertifiedName::NONE,
         };
         let binding = Binding {
             contact: contact.as_bytes().into(),
@@ -305,7 +306,7 @@ mod tests {
             user_agent: [].into(),
         };
         let networks = vec![("192.0.2.0".parse().expect("an address"), 24)];
-        let peers = vec![Peer { name: "edge".into(), networks, may_register }];
+        let peers = vec![Peer { name: "edge".into(), networks, may_register, ..Peer::default() }];
         let plan = Plan::for_user(&[binding], &Snapshot { peers, ..Snapshot::default() }, false);
         (plan.groups[0].branches[0].way.clone(), flow)
     }

@@ -8,7 +8,7 @@ use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::{
     Answer, AskId, Command, CommitToken, Event, Input, Outbox, Output, Question, TransactionRef,
 };
-use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::identity::{Asked, Login};
 use ringway_core::keys::Keys;
 use ringway_core::node::{Census, Node, Setup};
@@ -139,6 +139,7 @@ pub(crate) fn world_with(listeners: Vec<Listener>, now: Instant) -> World {
         name: "edge".into(),
         networks: networks.into_iter().zip([24, 48]).collect(),
         may_register: true,
+        ..Peer::default()
     }];
     let node = Node::new(setup.clone(), Arc::new(snapshot.clone()));
     World {
@@ -175,6 +176,7 @@ pub(crate) fn flow(from: &str) -> Flow {
         transport: if tcp { Transport::Tcp } else { Transport::Udp },
         connection: ConnectionId(connection.parse().expect("a number")),
         remote,
+        certified: CertifiedName::NONE,
     }
 }
 

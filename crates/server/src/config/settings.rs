@@ -337,7 +337,7 @@ pub static PEER: Section<Peer> = Section {
 };
 
 pub(crate) const fn empty_peer() -> Peer {
-    Peer { name: String::new(), networks: Vec::new(), may_register: false }
+    Peer { name: String::new(), networks: Vec::new(), tls_names: Vec::new(), may_register: false }
 }
 
 /// An example file: every setting with what it means and its default, which is not needed.

@@ -5,7 +5,7 @@ use crate::listen::Endpoint;
 use crate::server::{Data, Running, Startup, start};
 use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
-use ringway_core::flow::{ConnectionId, SocketId};
+use ringway_core::flow::{CertifiedName, ConnectionId, SocketId};
 use ringway_core::snapshot::{Peer, Settings};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
@@ -35,6 +35,7 @@ fn running() -> (Running, UdpSocket) {
             name: "loopback".into(),
             networks: vec![(loopback, 8)],
             may_register: true,
+            ..Peer::default()
         }],
         streams: StreamLimits::default(),
         control: None,
@@ -123,6 +124,7 @@ fn a_datagram_that_cannot_be_sent_costs_only_itself() {
             transport: Transport::Udp,
             connection: ConnectionId::NONE,
             remote: remote(at),
+            certified: CertifiedName::NONE,
         },
         bytes: usize::from(at)..usize::from(at) + 1,
         partition: 0,

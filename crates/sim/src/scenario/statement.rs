@@ -124,7 +124,12 @@ impl Stage {
             let ip = phone.address.ip();
             let networks = vec![(ip, if ip.is_ipv4() { 32 } else { 128 })];
             let may_register = step.says("may-register");
-            self.snapshot.peers.push(Peer { name: name.to_owned(), networks, may_register });
+            self.snapshot.peers.push(Peer {
+                name: name.to_owned(),
+                networks,
+                may_register,
+                ..Peer::default()
+            });
             self.publish();
         }
         Ok(at)

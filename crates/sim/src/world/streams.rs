@@ -1,7 +1,7 @@
 //! The connections of the world: bytes in order, messages cut out of them, ends on both sides.
 
 use crate::world::{EndpointId, Happening, World};
-use ringway_core::flow::{ConnectionId, Flow, SocketId};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId};
 use ringway_core::time::Instant;
 use ringway_wire::{Frame, Framer, Framing, Index, parse};
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ impl World {
         self.opened += 1;
         let connection = ConnectionId(self.opened);
         let transport = self.server.listeners()[usize::from(socket.0)].transport;
-        let flow = Flow { socket, transport, connection, remote };
+        let flow = Flow { socket, transport, connection, remote, certified: CertifiedName::NONE };
         let connection = Connection {
             flow,
             endpoint,

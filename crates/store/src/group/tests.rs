@@ -4,7 +4,7 @@ use super::*;
 use crate::Memory;
 use ringway_core::account::Account;
 use ringway_core::binding::Binding;
-use ringway_core::flow::{ConnectionId, Flow, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
 use std::sync::mpsc::{self, Receiver, Sender};
 
 /// A store that writes down its batches. Each write first takes a word from the test: what
@@ -146,6 +146,7 @@ fn put(user: &str, contact: &str, cseq: u64) -> Write {
         transport: Transport::Udp,
         connection: ConnectionId::NONE,
         remote: "192.0.2.1:5060".parse().expect("an address"),
+        certified: CertifiedName::NONE,
     };
     let binding = Binding {
         contact: contact.as_bytes().into(),

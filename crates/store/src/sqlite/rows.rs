@@ -4,7 +4,7 @@ use crate::Listeners;
 use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::binding::Binding;
-use ringway_core::flow::{ConnectionId, Flow, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
 use ringway_core::time::Instant;
 use rusqlite::types::{FromSqlError, ToSqlOutput, Type, ValueRef};
 use rusqlite::{CachedStatement, Result, Row, ToSql, params};
@@ -101,7 +101,13 @@ pub(super) fn read_binding(
         call_id: bytes(row, 7)?.into(),
         cseq: row.get(8)?,
         transaction: row.get::<_, i64>(9)?.cast_unsigned(),
-        flow: Flow { socket, transport, connection: ConnectionId::NONE, remote },
+        flow: Flow {
+            socket,
+            transport,
+            connection: ConnectionId::NONE,
+            remote,
+            certified: CertifiedName::NONE,
+        },
         user_agent: bytes(row, 13)?.into(),
     };
     Ok(Some((read_name(row)?, binding)))

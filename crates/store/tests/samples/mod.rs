@@ -6,7 +6,7 @@ use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::binding::Binding;
 use ringway_core::boundary::Write;
-use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::time::Instant;
 use ringway_store::{Listeners, Store};
 use std::collections::BTreeMap;
@@ -55,6 +55,7 @@ pub(crate) fn binding(contact: impl AsRef<[u8]>, expires_s: u64) -> Binding {
             transport: Transport::Udp,
             connection: ConnectionId::NONE,
             remote: "[::1]:40000".parse().expect("an address"),
+            certified: CertifiedName::NONE,
         },
         user_agent: (*b"Phone/1.0").into(),
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::account::Account;
-use crate::flow::{ConnectionId, SocketId, Transport};
+use crate::flow::{CertifiedName, ConnectionId, SocketId, Transport};
 use crate::time::Duration;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -56,6 +56,7 @@ fn flow(source: &str) -> Flow {
         transport: Transport::Udp,
         connection: ConnectionId::NONE,
         remote: source.parse().expect("an address"),
+        certified: CertifiedName::NONE,
     }
 }
 
