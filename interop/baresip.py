@@ -20,6 +20,7 @@ EVENTS = {
     "CALL_CLOSED": "ended",
 }
 BOUND = re.compile(r"200 OK .*\[\d+ bindings?\]")
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 REFUSED = re.compile(r"reg: \S+ (\d{3}) ")
 
 
@@ -35,9 +36,10 @@ class Baresip(Phone):
         threading.Thread(target=self.read, daemon=True).start()
 
     def configure(self):
+        at = f"[{self.host}]" if self.ipv6 else self.host
         lines = [
-            f"sip_listen 127.0.0.1:{self.sip_port}",
-            "net_interface 127.0.0.1",
+            f"sip_listen {at}:{self.sip_port}",
+            f"net_interface {self.host}",
             f"ctrl_tcp_listen 127.0.0.1:{self.control_port}",
             f"rtp_ports {self.rtp_ports[0]}-{self.rtp_ports[-1]}",
             "audio_player aubridge,sink",
@@ -62,7 +64,8 @@ class Baresip(Phone):
             f';outbound="sip:{self.server};transport={self.transport}"'
             f"{self.options.get('account_params', '')}\n"
         )
-        (self.folder / "contacts").write_text("")
+        contacts = [f'"{user}" <{self.uri(user)}>\n' for user in self.options["contacts"]]
+        (self.folder / "contacts").write_text("".join(contacts))
 
     def connect(self):
         self.alive()
@@ -135,6 +138,18 @@ class Baresip(Phone):
 
     def resume(self):
         self.command("resume")
+
+    def message(self, user, text):
+        """It goes to the current contact, which is found by going up and down the list."""
+        for step in ("contact_prev", "contact_next"):
+            for _ in self.options["contacts"]:
+                if f"{user} <" in self.command(step):
+                    self.command("message", text)
+                    return
+        raise Failed(f"{self} has no contact {user}")
+
+    def trace(self):
+        return COLOUR.sub("", self.said()).replace("\r", "")
 
     def unregister(self):
         """It does so when it ends."""

@@ -17,7 +17,6 @@ STATES = {
     "Released": "released",
 }
 STATE = re.compile(r"Event: LinphoneCall(\w+)")
-FINAL = re.compile(r"^SIP/2\.0 ([2-6]\d\d) (?:.*\n)+?CSeq: *\d+ (\w+)", re.MULTILINE)
 
 
 class Linphone(Phone):
@@ -54,7 +53,7 @@ class Linphone(Phone):
             "[sip]",
             *ports,
             "auto_net_state_mon=0",
-            f"use_ipv6={int(':' in self.server.partition(']')[0])}",
+            f"use_ipv6={int(self.ipv6)}",
             "default_proxy=0",
             f"inc_timeout={self.options.get('no_answer_s', 30)}",
             "[rtp]",
@@ -113,10 +112,6 @@ class Linphone(Phone):
         self.status_is("LinphoneRegistrationFailed")
         return self.finals("REGISTER")[-1]
 
-    def finals(self, method):
-        """The final statuses that it got, or gave, for requests of this method."""
-        return [int(status) for status, of in FINAL.findall(self.trace()) if of == method]
-
     def call(self, user):
         self.obey(f"call {self.uri(user)}")
 
@@ -137,6 +132,9 @@ class Linphone(Phone):
 
     def resume(self):
         self.obey(f"call-resume {self.call_id()}")
+
+    def message(self, user, text):
+        self.obey(f"message {self.uri(user)} {text}")
 
     def call_id(self):
         """The number of its latest call."""

@@ -5,6 +5,8 @@
     call(user)   rings() answer() decline(status) talks() hold() resume() hang_up()
     ended()      waits for the end of its call and tells the status that ended it, if any did
     heard_s()    how many seconds of the tone it heard in its recording
+    message(user, text)  delivered(text) tells the status that answered it
+    got(text)    waits for a MESSAGE with this text
     unregister() stop()
 
 Verbs that wait have a deadline and raise `Failed` with a sentence. Nothing here sleeps for luck.
@@ -24,6 +26,12 @@ PATIENCE_S = 15
 
 CREDENTIALS = re.compile(r"^(?:Proxy-)?Authorization: +Digest .*", re.MULTILINE)
 ALGORITHM = re.compile(r"algorithm=\"?([\w-]+)")
+FINAL = re.compile(r"^SIP/2\.0 ([2-6]\d\d) .*\n((?:.+\n)+)", re.MULTILINE)
+CSEQ = re.compile(r"^CSeq: *\d+ (\w+)", re.MULTILINE)
+CALL_ID = re.compile(r"^Call-ID: *(\S+)", re.MULTILINE)
+# Its header and the first line of its body.
+MESSAGE = re.compile(r"^MESSAGE sips?:.*\n((?:.+\n)+)\n(.*)", re.MULTILINE)
+CHALLENGES = (401, 407)
 
 
 class Failed(Exception):
@@ -60,16 +68,19 @@ class Phone:
 
     kind = "phone"
 
-    def __init__(self, account, server, transport, folder, ports, **options):
-        """`server` is `host:port`, `ports` a block of twenty free ones, `options` the driver's."""
-        self.account, self.server, self.transport = account, server, transport
+    def __init__(self, account, server, over, folder, ports, **options):
+        """`server` is `host:port`, `over` udp, tcp, tls, ws or wss with a 6 behind it for IPv6,
+        `ports` a block of twenty free ones, `options` the driver's."""
+        self.account, self.server, self.over = account, server, over
+        self.transport, self.ipv6 = over.removesuffix("6"), over.endswith("6")
+        self.host = "::1" if self.ipv6 else "127.0.0.1"
         self.folder, self.ports, self.options = Path(folder), ports, options
         self.sip_port, self.control_port, self.rtp_ports = ports[0], ports[2], ports[4:20]
         self.process, self.events, self.lock = None, [], threading.Lock()
         self.folder.mkdir(parents=True)
 
     def __str__(self):
-        return f"{self.kind} ({self.account.user}, {self.transport})"
+        return f"{self.kind} ({self.account.user}, {self.over})"
 
     def uri(self, user):
         return f"sip:{user}@{self.account.domain}"
@@ -141,6 +152,26 @@ class Phone:
 
     def recordings(self):
         return []
+
+    def delivered(self, text):
+        """The final status for the MESSAGE with this text."""
+
+        def final():
+            heads = [head for head, body in MESSAGE.findall(self.trace()) if body == text]
+            ids = [CALL_ID.search(head)[1] for head in heads]
+            finals = self.finals("MESSAGE", lambda head: CALL_ID.search(head)[1] in ids)
+            return [status for status in finals if status not in CHALLENGES]
+
+        return wait(f"{self} waits for the answer to its MESSAGE", final)[0]
+
+    def got(self, text):
+        bodies = lambda: [body for _, body in MESSAGE.findall(self.trace())]
+        wait(f"{self} waits for a MESSAGE", lambda: text in bodies())
+
+    def finals(self, method, of=lambda head: True):
+        """The final statuses that it got, or gave, for requests of this method."""
+        finals = [(int(status), head) for status, head in FINAL.findall(self.trace())]
+        return [status for status, head in finals if CSEQ.search(head)[1] == method and of(head)]
 
     def digests(self):
         """The algorithms of the credentials that it sent, read from its own trace."""

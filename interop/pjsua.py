@@ -66,6 +66,16 @@ class Pjsua(Phone):
     def resume(self):
         self.command("resume")
 
+    def message(self, user, text):
+        self.forget("delivered")
+        self.command("message", self.uri(user), text)
+
+    def delivered(self, _):
+        return self.expect("delivered")
+
+    def got(self, text):
+        self.expect("message", lambda message: message == text)
+
     def unregister(self):
         self.command("unregister")
         self.expect("unregistered")

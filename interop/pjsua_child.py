@@ -63,10 +63,16 @@ class Account(pjsua2.Account):
         self.phone.answer(180)
         say("rings")
 
+    def onInstantMessage(self, message):
+        say("message", message.msgBody)
+
+    def onInstantMessageStatus(self, status):
+        say("delivered", status.code)
+
 
 class Phone:
     def __init__(self, setup):
-        self.setup, self.call, self.gone = setup, None, []
+        self.setup, self.call, self.gone, self.buddies = setup, None, [], []
         self.endpoint = self.start_endpoint()
         self.player, self.recorder = pjsua2.AudioMediaPlayer(), pjsua2.AudioMediaRecorder()
         self.player.createPlayer(setup["folder"] + "/tone.wav")
@@ -88,8 +94,8 @@ class Phone:
         transport = pjsua2.TransportConfig()
         transport.port = setup["sip_port"]
         transport.boundAddress = transport.publicAddress = "127.0.0.1"
-        kinds = {"udp": pjsua2.PJSIP_TRANSPORT_UDP, "tcp": pjsua2.PJSIP_TRANSPORT_TCP}
-        endpoint.transportCreate(kinds[setup["transport"]], transport)
+        kind = getattr(pjsua2, f"PJSIP_TRANSPORT_{setup['transport'].upper()}")
+        endpoint.transportCreate(kind, transport)
         endpoint.libStart()
         endpoint.audDevManager().setNullDev()
         return endpoint
@@ -132,8 +138,20 @@ class Phone:
             param = pjsua2.CallOpParam(True)
             param.opt.flag = pjsua2.PJSUA_CALL_UNHOLD
             self.call.reinvite(param)
+        elif command == "message":
+            self.message(*words)
         elif command == "unregister":
             self.account.setRegistration(False)
+
+    def message(self, uri, text):
+        config, buddy = pjsua2.BuddyConfig(), pjsua2.Buddy()
+        config.uri = uri
+        buddy.create(self.account, config)
+        # The answer comes to who holds it.
+        self.buddies.append(buddy)
+        param = pjsua2.SendInstantMessageParam()
+        param.content = text
+        buddy.sendInstantMessage(param)
 
     def run(self, commands):
         """Until it is told to quit."""
@@ -152,6 +170,7 @@ class Phone:
                 say("failed", f"{words}: {error.info()}")
         self.call = None
         self.gone.clear()
+        self.buddies.clear()
         self.account.shutdown()
         self.endpoint.libDestroy()
 

@@ -8,8 +8,10 @@ import json
 import sys
 import traceback
 
+import matrix
+import tests
+from book import TESTS
 from stage import Skipped, Stage
-from tests import TESTS
 
 SKIPPED = 77
 

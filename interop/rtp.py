@@ -13,16 +13,26 @@ ETH_P_ALL = 3
 OUTGOING_COPY = 4
 RTCP_TYPES = range(200, 208)
 
-# IPv4, UDP, and a first payload byte of 10xxxxxx: RTP and RTCP. The kernel drops the rest.
+IPV4, IPV6 = 0x0800, 0x86DD
+# Where the UDP header begins.
+UDP_AT = {IPV4: 34, IPV6: 54}
+FRAME_BYTES = 96
+
+# UDP with a first payload byte of 10xxxxxx: RTP and RTCP. The kernel drops the rest.
 FILTER = [
     (0x28, 0, 0, 12),
-    (0x15, 0, 6, 0x0800),
+    (0x15, 0, 4, IPV4),
     (0x30, 0, 0, 23),
-    (0x15, 0, 4, socket.IPPROTO_UDP),
+    (0x15, 0, 9, socket.IPPROTO_UDP),
     (0x30, 0, 0, 42),
+    (0x05, 0, 0, 4),
+    (0x15, 0, 6, IPV6),
+    (0x30, 0, 0, 20),
+    (0x15, 0, 4, socket.IPPROTO_UDP),
+    (0x30, 0, 0, 62),
     (0x54, 0, 0, 0xC0),
     (0x15, 0, 1, 0x80),
-    (0x06, 0, 0, 64),
+    (0x06, 0, 0, FRAME_BYTES),
     (0x06, 0, 0, 0),
 ]
 
@@ -48,12 +58,13 @@ class Counter:
     def _count(self):
         while self.open:
             try:
-                frame, address = self.socket.recvfrom(64)
+                frame, address = self.socket.recvfrom(FRAME_BYTES)
             except TimeoutError:
                 continue
-            if address[2] == OUTGOING_COPY or frame[43] in RTCP_TYPES:
+            udp = UDP_AT[struct.unpack_from(">H", frame, 12)[0]]
+            if address[2] == OUTGOING_COPY or frame[udp + 9] in RTCP_TYPES:
                 continue
-            self.packets[struct.unpack_from(">HH", frame, 34)] += 1
+            self.packets[struct.unpack_from(">HH", frame, udp)] += 1
 
     def close(self):
         self.open = False

@@ -6,6 +6,8 @@ import subprocess
 from phone import Failed, wait
 
 V4, V6 = "127.0.0.1", "::1"
+# What a port is for, counted from the server's first one.
+OFFSETS = {"udp": 0, "tcp": 0}
 # baresip 1.0 gives up on a challenge that it does not know instead of ignoring it (RFC 8760 2.4),
 # so it meets a server as it is by default, with MD5. The others also meet this one.
 SHA256_FIRST = '[auth]\nalgorithms = ["SHA-256", "MD5"]\n'
@@ -19,22 +21,14 @@ class Ringway:
         self.binary, self.folder, self.port, self.process = binary, folder, port, None
         self.config = folder / "ringway.toml"
         folder.mkdir(parents=True, exist_ok=True)
-        hosts = [V4] if V4 in families else []
-        hosts += [f"[{V6}]"] if V6 in families and has_v6() else []
-        listen = [f"{transport}:{host}:{port}" for transport in ("udp", "tcp") for host in hosts]
+        overs = list(OFFSETS) if V4 in families else []
+        overs += [f"{transport}6" for transport in OFFSETS] if V6 in families and has_v6() else []
+        listen = [f"{over.removesuffix('6')}:{address(port, over)}" for over in overs]
         quoted = lambda names: ", ".join(f'"{name}"' for name in names)
         self.config.write_text(
             f"[server]\ndomains = [{quoted(domains)}]\nlisten = [{quoted(listen)}]\n"
             f'data = "{folder / "data"}"\n\n[log]\nlevel = "debug"\n\n{more}'
         )
-
-    @property
-    def v4(self):
-        return f"{V4}:{self.port}"
-
-    @property
-    def v6(self):
-        return f"[{V6}]:{self.port}"
 
     def command(self, *words, text=None):
         """Runs `ringway` beside the server and hands back what it says."""
@@ -54,7 +48,7 @@ class Ringway:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        wait(f"the server answers on {self.v4}", self.answers, 30)
+        wait(f"the server answers on {address(self.port)}", self.answers, 30)
 
     def answers(self):
         """Whether an OPTIONS comes back as a 200 within a moment."""
@@ -80,6 +74,12 @@ class Ringway:
             raise Failed("the server does not end") from None
         if status != 0:
             raise Failed(f"the server ended with {status}")
+
+
+def address(port, over="udp"):
+    """Where the server with this first port listens; `over` is as in `Phone`."""
+    host = f"[{V6}]" if over.endswith("6") else V4
+    return f"{host}:{port + OFFSETS[over.removesuffix('6')]}"
 
 
 def has_v6():

@@ -10,7 +10,7 @@ from baresip import Baresip
 from linphone import Linphone
 from phone import Account, Failed, wait
 from pjsua import Pjsua
-from server import Ringway
+from server import Ringway, address, has_v6
 
 KINDS = {phone.kind: phone for phone in (Baresip, Pjsua, Linphone)}
 DOMAIN = "ringway.test"
@@ -33,7 +33,7 @@ class Stage:
         self.ports = iter(range(*place["ports"], PORTS_PER_PHONE))
         self.unused = [Account(*account) for account in place["accounts"]]
         self.servers, self.phones, self.opened = place["servers"], [], []
-        self.server = self.servers["main"][0]
+        self.server = self.servers["main"]
         Pjsua.python, Linphone.shim = place["pjsua_python"], place["linphone_shim"]
         self.rtp = rtp.counter()
 
@@ -66,13 +66,16 @@ class Stage:
         server.import_accounts(accounts or mine)
         return server
 
-    def phone(self, kind, transport="udp", account=None, server=None, **options):
-        """A phone that runs, and registers by now."""
+    def phone(self, kind, over="udp", account=None, server=None, **options):
+        """A phone that runs, and registers by now. `server` is the first port of one."""
         if kind in self.place["missing"]:
             raise Skipped(f"{kind} is not installed")
-        account, server = account or self.account(), server or self.server
+        if over.endswith("6") and not has_v6():
+            raise Skipped("this machine has no IPv6, not even on loopback")
+        account, server = account or self.account(), address(server or self.server, over)
+        options["contacts"] = [user for user, *_ in self.place["accounts"]]
         folder = self.folder / f"{len(self.phones)}-{kind}"
-        phone = KINDS[kind](account, server, transport, folder, self.block(), **options)
+        phone = KINDS[kind](account, server, over, folder, self.block(), **options)
         self.phones.append(phone)
         phone.start()
         return phone
