@@ -2,7 +2,7 @@
 
 use crate::arena::{Arena, Id};
 use crate::boundary::{Outbox, Output, TransactionRef};
-use crate::flow::Flow;
+use crate::flow::{ConnectionId, Flow, Transport};
 use crate::node::{Node, Timer};
 use crate::proxy::response_context::ResponseContext;
 use crate::reject::Reject;
@@ -11,6 +11,9 @@ use crate::timers::{TimerId, Wheel};
 use crate::transaction::key::ClientBranch;
 use crate::transaction::{client, invite_client};
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
 use ringway_wire::{Framing, Index, Message, parse, write_ack, write_cancel};
 
 /// One client transaction, and the CANCEL that may follow it.
@@ -60,6 +63,27 @@ pub(crate) struct Purpose {
 #[derive(Debug)]
 pub(crate) struct Clients {
     all: Arena<Client>,
+    /// What went down which stream, and is not over.
+    down: BTreeSet<(Line, u64)>,
+}
+
+/// A stream as a request that goes down it knows it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Line {
+    /// This connection and no other.
+    Connection(ConnectionId),
+    /// Whichever connection leads there.
+    Address(Transport, SocketAddr),
+}
+
+impl Line {
+    fn of(flow: &Flow) -> Option<Self> {
+        match flow.connection {
+            _ if !flow.transport.is_reliable() => None,
+            ConnectionId::NONE => Some(Self::Address(flow.transport, flow.remote)),
+            connection => Some(Self::Connection(connection)),
+        }
+    }
 }
 
 /// What a client transaction tells its user.
@@ -73,7 +97,7 @@ pub(crate) enum Report {
 
 impl Clients {
     pub(crate) const fn new() -> Self {
-        Self { all: Arena::new() }
+        Self { all: Arena::new(), down: BTreeSet::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -90,8 +114,40 @@ impl Clients {
         self.all.find(id)
     }
 
-    pub(crate) fn remove(&mut self, id: Id<Client>) {
-        self.all.remove(id);
+    pub(crate) fn remove(&mut self, id: Id<Client>) -> Option<Client> {
+        let client = self.all.remove(id)?;
+        if let Some(line) = Line::of(&client.flow) {
+            self.down.remove(&(line, id.bits()));
+        }
+        Some(client)
+    }
+
+    /// Where a transaction sends from now on.
+    fn redirect(&mut self, id: Id<Client>, flow: Flow) {
+        let Some(client) = self.all.find_mut(id) else { return };
+        let before = core::mem::replace(&mut client.flow, flow);
+        if let Some(line) = Line::of(&before) {
+            self.down.remove(&(line, id.bits()));
+        }
+        if let Some(line) = Line::of(&flow) {
+            self.down.insert((line, id.bits()));
+        }
+    }
+
+    /// The transactions that nobody will answer now that this connection has ended.
+    fn lost_with(&self, flow: &Flow) -> Vec<Id<Client>> {
+        let over = |line| self.down.range((line, 0)..=(line, u64::MAX)).map(|(_, id)| *id);
+        let same = over(Line::Connection(flow.connection));
+        //= RFC 3261 18.2.2
+        // "If that connection is no longer open, the server SHOULD open a"
+        // So whoever can be reached by its address, and has shown that it got the request, may
+        // still answer over another one.
+        let unheard = |bits: &u64| {
+            let client = self.all.find(Id::from_bits(*bits));
+            client.is_some_and(|client| client.heard_nothing())
+        };
+        let there = over(Line::Address(flow.transport, flow.remote)).filter(unheard);
+        same.chain(there).map(Id::from_bits).collect()
     }
 
     /// A transaction whose request is still to be written: its branch names its place.
@@ -130,10 +186,11 @@ impl Clients {
         timers: &mut Wheel<Timer>,
     ) {
         let Some(client) = self.all.find_mut(id) else { return };
-        client.flow = flow;
         client.fallback = fallback;
         client.sent = bytes.into();
         client.branch = Some(branch);
+        self.redirect(id, flow);
+        let Some(client) = self.all.find_mut(id) else { return };
         client.restart(now);
         client.set_timer(id, timers);
     }
@@ -165,6 +222,14 @@ impl Client {
             Machine::Other(state) => state.is_over(),
         };
         over && self.cancel.is_none()
+    }
+
+    const fn heard_nothing(&self) -> bool {
+        matches!(
+            &self.machine,
+            Machine::Invite(invite_client::State::Calling { .. })
+                | Machine::Other(client::State::Trying { .. })
+        )
     }
 
     /// Lets go of the request once nothing can want it again: it is not repeated, and neither a
@@ -325,6 +390,20 @@ impl Node {
         self.drop_if_over(id);
     }
 
+    /// A connection ended, and with it all that waited for an answer over it: who called hears so
+    /// now and not when a timer ends.
+    //= RFC 3261 16.9
+    // "forwarded request received a 503 (Service Unavailable) response."
+    pub(crate) fn requests_lost(&mut self, now: Instant, flow: &Flow, out: &mut Outbox) {
+        for id in self.clients.lost_with(flow) {
+            let cancel = self.clients.all.find_mut(id).and_then(|client| client.cancel.take());
+            if let Some(timer) = cancel.and_then(|cancel| cancel.timer) {
+                self.timers.cancel(timer);
+            }
+            self.request_undelivered(now, id, out);
+        }
+    }
+
     /// A request did not leave the house.
     pub(crate) fn request_undelivered(&mut self, now: Instant, id: Id<Client>, out: &mut Outbox) {
         let Some(client) = self.clients.all.find_mut(id) else { return };
@@ -365,7 +444,8 @@ impl Node {
     ) {
         let Some(client) = self.clients.all.find_mut(id) else { return };
         client.sent = datagram.bytes;
-        client.flow = datagram.flow;
+        self.clients.redirect(id, datagram.flow);
+        let Some(client) = self.clients.all.find_mut(id) else { return };
         client.restart(now);
         client.set_timer(id, &mut self.timers);
         client.send(id, out);
@@ -377,7 +457,7 @@ impl Node {
         if !client.is_over() {
             return;
         }
-        if let Some(client) = self.clients.all.remove(id) {
+        if let Some(client) = self.clients.remove(id) {
             if let Some(timer) = client.timer {
                 self.timers.cancel(timer);
             }

@@ -11,6 +11,8 @@ use crate::timers::{TimerId, Wheel};
 use crate::transaction::key::ServerKey;
 use crate::transaction::{invite_server, server};
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 use hashbrown::HashMap;
@@ -42,11 +44,13 @@ enum Machine {
 pub(crate) struct Servers {
     all: Arena<Server>,
     by_key: HashMap<ServerKey, Id<Server>, foldhash::fast::FixedState>,
+    /// The INVITEs that nobody can answer once their connection has ended.
+    one_way: BTreeSet<(ConnectionId, u64)>,
 }
 
 impl Servers {
     pub(crate) fn new() -> Self {
-        Self { all: Arena::new(), by_key: HashMap::default() }
+        Self { all: Arena::new(), by_key: HashMap::default(), one_way: BTreeSet::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -69,6 +73,12 @@ impl Servers {
 
     pub(crate) fn exists(&self, id: Id<Server>) -> bool {
         self.all.find(id).is_some()
+    }
+
+    /// The INVITEs over this connection whose answers could go nowhere else.
+    pub(crate) fn unanswerable_with(&self, connection: ConnectionId) -> Vec<Id<Server>> {
+        let over = self.one_way.range((connection, 0)..=(connection, u64::MAX));
+        over.map(|(_, id)| Id::from_bits(*id)).collect()
     }
 
     pub(crate) fn belongs_to(&mut self, id: Id<Server>, context: Id<ResponseContext>) {
@@ -100,6 +110,9 @@ impl Node {
         let id = self.servers.all.insert(server);
         if let Some(key) = key {
             self.servers.by_key.insert(key, id);
+        }
+        if method == Method::Invite && has_no_address(&flow) {
+            self.servers.one_way.insert((flow.connection, id.bits()));
         }
         self.server_timer(id);
         id
@@ -235,6 +248,7 @@ impl Node {
             if let Some(key) = server.key {
                 self.servers.by_key.remove(&key);
             }
+            self.servers.one_way.remove(&(server.flow.connection, id.bits()));
             if let Some(context) = server.context {
                 self.let_go(context);
             }
@@ -262,6 +276,13 @@ impl Server {
 
 fn schedule(timers: &mut Wheel<Timer>, at: Instant, id: Id<Server>) -> TimerId {
     timers.schedule(at, Timer::Server(id))
+}
+
+/// Whether only its connection leads to the far side.
+//= RFC 7118 5.3
+// "Given the fact that SIP responses can only be sent over the existing"
+const fn has_no_address(flow: &Flow) -> bool {
+    matches!(flow.transport, Transport::Ws | Transport::Wss)
 }
 
 /// The address a stream request came from, with the port that its Via says it listens on.

@@ -89,6 +89,8 @@ pub struct World {
     pub events: Vec<(Instant, Event)>,
     /// All that passed the server's door, if somebody wants to know.
     pub wire: Option<Vec<OnWire>>,
+    /// The connections that have ended for the server, if somebody wants to know.
+    pub ended: Option<Vec<ConnectionId>>,
     /// What is done to messages of the server.
     pub sabotage: Option<Sabotage>,
     now: Instant,
@@ -116,6 +118,7 @@ impl World {
             names: Names::default(),
             events: Vec::new(),
             wire: None,
+            ended: None,
             sabotage: None,
             now: BEGINNING,
             agenda: Agenda::default(),
@@ -267,6 +270,7 @@ impl World {
             Happening::ClosedAtServer(id) => match self.connections.get_mut(&id) {
                 Some(line) if line.open_at_server => {
                     line.open_at_server = false;
+                    self.ended.iter_mut().for_each(|ended| ended.push(id));
                     self.server.flow_closed(self.now, line.flow)
                 }
                 _ => Vec::new(),

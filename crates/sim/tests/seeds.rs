@@ -80,7 +80,17 @@ fn much_happens_in_them() {
         (&all.registrations, &["added", "refreshed", "removed", "expired", "flow_closed"]),
         (&all.calls, &["started", "ringing", "answered", "by_caller", "by_callee", "cancelled"]),
         (&all.calls, &["failed", "forgotten"]),
-        (&seen, &["a fork", "a re-INVITE", "a CANCEL", "a second 2xx", "a 2xx after a CANCEL"]),
+        (
+            &seen,
+            &[
+                "a fork",
+                "a re-INVITE",
+                "a CANCEL",
+                "a second 2xx",
+                "a 2xx after a CANCEL",
+                "a lost connection",
+            ],
+        ),
         (&all.auth_failures, &["wrong_password", "unknown_user", "replay"]),
         (&all.refused, &["not_kept", "too_many_hops", "malformed", "no_such_user", "overloaded"]),
     ] {

@@ -6,6 +6,7 @@ use crate::flow::Flow;
 use crate::node::Node;
 use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
+use crate::servers::Server;
 use crate::status;
 use crate::time::Instant;
 use crate::transaction::key::ServerKey;
@@ -35,12 +36,27 @@ impl Node {
             return Ok(());
         };
         self.send_stateless(flow, cancel, status::OK, out);
+        self.give_up_server(now, server, out);
+        Ok(())
+    }
+
+    fn give_up_server(&mut self, now: Instant, server: Id<Server>, out: &mut Outbox) {
         if let Some(context) = self.servers.context(server)
             && self.contexts.find(context).is_some_and(|context| !context.answered)
         {
             self.give_up(now, context, out);
         }
-        Ok(())
+    }
+
+    /// The connection of a caller ended. One that can be reached by its address gets its answer
+    /// over another (§18.2.2), and nothing changes for those it called. A WebSocket client has no
+    /// address (RFC 7118 §5): nobody would hear an answer, so nobody rings for it any longer.
+    //= RFC 3261 16.10
+    // "A stateful proxy MAY generate a CANCEL to any other request it has"
+    pub(crate) fn callers_lost(&mut self, now: Instant, flow: &Flow, out: &mut Outbox) {
+        for server in self.servers.unanswerable_with(flow.connection) {
+            self.give_up_server(now, server, out);
+        }
     }
 
     /// The caller wants no more: all that rings is cancelled, and nothing else tried.

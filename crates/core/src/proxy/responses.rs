@@ -231,11 +231,13 @@ impl Node {
         context.closed = true;
         match context.best() {
             Best::Response(at) => self.send_best(now, id, at, out),
+            // Whatever became of the branches, the caller wanted their end.
+            Best::Local(_) | Best::TimedOut if context.cancelled => {
+                self.answer(now, id, status::REQUEST_TERMINATED, out);
+            }
             Best::Local(reject) => self.refuse_context(now, id, reject, out),
             Best::TimedOut => {
-                if context.cancelled {
-                    self.answer(now, id, status::REQUEST_TERMINATED, out);
-                } else if context.is_invite {
+                if context.is_invite {
                     //= RFC 3261 16.7
                     // "the proxy MUST send a 408 (Request Timeout)"
                     self.answer(now, id, status::REQUEST_TIMEOUT, out);

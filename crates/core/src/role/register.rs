@@ -254,6 +254,8 @@ impl Node {
         });
         writes.extend(undone);
         self.note(now, writes, out);
+        self.requests_lost(now, &flow, out);
+        self.callers_lost(now, &flow, out);
     }
 
     /// The administrator removed the account.

@@ -165,15 +165,15 @@ pub(crate) fn account(user: &str) -> Account {
     }
 }
 
-/// `udp`-less `192.0.2.9:5060` is a datagram; `tcp#7 192.0.2.9:40000` a connection.
+/// `192.0.2.9:5060` is a datagram; `tcp#7 192.0.2.9:40000` a connection, and so is `ws#7 …`.
 pub(crate) fn flow(from: &str) -> Flow {
     let (how, remote) = from.split_once(' ').unwrap_or(("udp", from));
     let remote: std::net::SocketAddr = remote.parse().expect("an address");
     let (name, connection) = how.split_once('#').unwrap_or((how, "0"));
-    let tcp = name == "tcp";
+    let transport = Transport::from_name(name.as_bytes()).expect("a transport");
     Flow {
-        socket: SocketId(u16::from(tcp) + 2 * u16::from(remote.is_ipv6())),
-        transport: if tcp { Transport::Tcp } else { Transport::Udp },
+        socket: SocketId(u16::from(transport.is_reliable()) + 2 * u16::from(remote.is_ipv6())),
+        transport,
         connection: ConnectionId(connection.parse().expect("a number")),
         remote,
         certified: CertifiedName::NONE,
@@ -236,7 +236,8 @@ impl World {
 
     pub(crate) fn receive_bytes(&mut self, from: &str, bytes: &[u8]) -> Vec<Sent> {
         let mut index = Index::new();
-        let framing = if from.starts_with("tcp") { Framing::Stream } else { Framing::Datagram };
+        let framing =
+            if flow(from).transport.is_reliable() { Framing::Stream } else { Framing::Datagram };
         let Ok(message) = parse(bytes, &mut index, framing) else { return Vec::new() };
         self.handle(Input::Message { flow: flow(from), message })
     }

@@ -136,6 +136,7 @@ impl Life {
         let mut world = World::new(listeners(), 4, snapshot.clone(), random.next());
         world.network.default = fate::conditions(&mut random);
         world.wire = Some(Vec::new());
+        world.ended = Some(Vec::new());
         world.sabotage = flaws.sabotage;
         world.disk.flaw = flaws.store;
         let mut life = Self {
@@ -228,6 +229,7 @@ impl Life {
         for (at, event) in self.world.events.drain(..) {
             (at.as_micros(), format!("{event:?}")).hash(&mut self.hash);
         }
+        let ended = self.world.ended.as_mut().map(std::mem::take).unwrap_or_default();
         let wire = self.world.wire.as_mut().map(std::mem::take).unwrap_or_default();
         for on_wire in wire {
             let flow = format!("{:?}", on_wire.flow);
@@ -249,6 +251,7 @@ impl Life {
                 _ => {}
             }
         }
+        ended.into_iter().for_each(|connection| self.watch.connection_ended(connection));
         Ok(())
     }
 

@@ -254,7 +254,11 @@ impl Phone {
                     self.on_alarm(world, alarm);
                 }
             }
-            Noticed::Closed(flow) => self.connections.retain(|_, id| *id != flow.connection),
+            Noticed::Closed(flow) => {
+                self.connections.retain(|_, id| *id != flow.connection);
+                // Nobody can tell it any more that what rings is over.
+                self.disturbed = true;
+            }
             Noticed::Message(flow, bytes) => {
                 // The pong of a keep-alive is no message.
                 if let (false, Some(sip)) = (self.off, Sip::read(&bytes)) {

@@ -6,7 +6,7 @@
 use crate::random::phone::{ELSEWHERE, SERVER};
 use crate::scenario::sip::{Sip, param, uri_of};
 use crate::world::OnWire;
-use ringway_core::flow::{Flow, Transport};
+use ringway_core::flow::{ConnectionId, Flow, Transport};
 use ringway_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -52,11 +52,15 @@ type Words = (u16, Option<String>, String);
 #[derive(Debug)]
 struct Sent {
     asked: Key,
+    /// The connection it went down.
+    over: ConnectionId,
     since: Instant,
     call_id: String,
     provisional: bool,
     final_status: Option<u16>,
     cancelled: bool,
+    /// Its connection has ended: nobody can be told anything over it any more.
+    lost: bool,
 }
 
 /// See the module.
@@ -86,7 +90,7 @@ impl Watch {
         match (wire.arrived, sip.status()) {
             (true, None) => self.request_in(wire, sip),
             (true, Some(status)) => self.response_in(wire.at, status, sip),
-            (false, None) => return self.request_out(wire.at, sip),
+            (false, None) => return self.request_out(wire, sip),
             (false, Some(status)) => return self.response_out(wire.flow, status, sip),
         }
         Ok(())
@@ -135,7 +139,8 @@ impl Watch {
         }
     }
 
-    fn request_out(&mut self, at: Instant, sip: &Sip) -> Result<(), Broken> {
+    fn request_out(&mut self, wire: &OnWire, sip: &Sip) -> Result<(), Broken> {
+        let (at, over) = (wire.at, wire.flow.connection);
         let (call_id, method) = (sip.get("Call-ID").unwrap_or_default(), sip.method());
         let broken = |what: String| Err(Broken::new(call_id, format!("{method}: {what}")));
         let vias = sip.all("Via");
@@ -169,11 +174,13 @@ impl Watch {
         }
         let known = self.sent.entry(own).or_insert_with(|| Sent {
             asked: from.clone(),
+            over,
             since: at,
             call_id: call_id.to_owned(),
             provisional: false,
             final_status: None,
             cancelled: false,
+            lost: false,
         });
         if known.asked != from {
             return broken("two requests have one branch".into());
@@ -182,6 +189,18 @@ impl Watch {
             return broken("a new branch after the final response".into());
         }
         Ok(())
+    }
+
+    /// A connection has ended for the server.
+    pub(crate) fn connection_ended(&mut self, connection: ConnectionId) {
+        let mut lost = false;
+        for sent in self.sent.values_mut().filter(|sent| sent.over == connection) {
+            sent.lost = true;
+            lost |= sent.provisional && sent.final_status.is_none();
+        }
+        if lost {
+            *self.seen.entry("a lost connection").or_default() += 1;
+        }
     }
 
     /// CANCEL and ACK that the server makes itself (RFC 3261 §9.1, §17.1.1.3).
@@ -269,7 +288,8 @@ impl Watch {
             }
         }
         for ((branch, method), sent) in &self.sent {
-            let rings = sent.provisional && sent.final_status.is_none() && !sent.cancelled;
+            let rings =
+                sent.provisional && sent.final_status.is_none() && !sent.cancelled && !sent.lost;
             if method == "INVITE" && rings {
                 let what = format!("the branch {branch} was left ringing");
                 return Err(Broken::new(&sent.call_id, what));

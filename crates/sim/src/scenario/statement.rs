@@ -30,9 +30,7 @@ impl Stage {
             ("network", _) => self.network(step)?,
             ("close", Some(name)) => {
                 let phone = self.known(name)?;
-                if let Some(connection) = self.phones[phone].connection.take() {
-                    self.world.hang_up(connection);
-                }
+                self.hang_up_all(phone);
             }
             ("gone", Some(name)) => self.gone(name, step)?,
             ("restart", None) => {
@@ -67,15 +65,20 @@ impl Stage {
             return Ok(());
         }
         self.excuse(|at| at == phone);
-        let Self { world, phones, .. } = self;
-        let phone = &mut phones[phone];
-        if let Some(connection) = phone.connection.take() {
-            world.hang_up(connection);
-        }
+        self.hang_up_all(phone);
         for transport in [Transport::Udp, Transport::Tcp] {
-            world.close(transport, phone.address);
+            self.world.close(transport, self.phones[phone].address);
         }
         Ok(())
+    }
+
+    /// Closes the connections of a phone, whoever opened them.
+    fn hang_up_all(&mut self, phone: usize) {
+        let phone = &mut self.phones[phone];
+        phone.connection = None;
+        for connection in self.world.connections_of(phone.endpoint) {
+            self.world.hang_up(connection);
+        }
     }
 
     fn account(&mut self, aor: &str, step: &Step) -> Result<(), String> {

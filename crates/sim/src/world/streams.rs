@@ -118,6 +118,7 @@ impl World {
         if let Some(at) = self.network.stream(line.endpoint, self.now, line.last_at_endpoint) {
             self.agenda.add(at, Happening::ClosedAtEndpoint(id));
         }
+        self.ended.iter_mut().for_each(|ended| ended.push(id));
         let wishes = self.server.flow_closed(self.now, flow);
         self.fulfil(wishes);
     }
@@ -141,6 +142,13 @@ impl World {
         }
         let endpoint = *self.addresses.get(&(flow.transport, flow.remote))?;
         Some(self.add_connection(endpoint, flow.socket, flow.remote).connection)
+    }
+
+    /// The open connections of an endpoint.
+    pub fn connections_of(&self, endpoint: EndpointId) -> Vec<ConnectionId> {
+        let lines = self.connections.values();
+        let its = lines.filter(|line| line.endpoint == endpoint && line.open_at_endpoint);
+        its.map(|line| line.flow.connection).collect()
     }
 
     /// Endpoints that hold an open connection.
