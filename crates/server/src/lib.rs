@@ -25,4 +25,5 @@ pub mod control;
 pub mod accounts;
 pub mod commands;
 pub mod limits;
+pub mod ladder;
 pub mod demo;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use ringway_core::flow::Transport;
-use ringway_server::demo::{Ladder, Phone, Profile, Stage, Style, Trace, Verdict, play};
+use ringway_server::demo::{Drawing, Phone, Profile, Stage, Style, Trace, Verdict, play};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -131,7 +131,7 @@ fn play_with(change: impl Fn(&mut [Profile; 2])) -> (Verdict, String) {
     change(&mut profiles);
     let mut shown = Vec::new();
     let style = Style { unicode: false, colour: false };
-    let verdict = play(profiles, &mut Ladder::new(&mut shown, style, "alice"));
+    let verdict = play(profiles, &mut Drawing::new(&mut shown, style, "alice"));
     stage.clear(Duration::ZERO).unwrap();
     (verdict, String::from_utf8(shown).unwrap())
 }

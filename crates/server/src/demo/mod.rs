@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! stage (server, accounts) ─┐
-//! story ── phone ── line ───┴─> server       trace -> ladder -> people
+//! story ── phone ── line ───┴─> server      trace -> drawing -> people
 //!     └─── media ── tone                     verdict ─┘    └─> programs
 //! ```
 //!
@@ -19,22 +19,21 @@ mod phone;
 mod tone;
 mod media;
 mod verdict;
-mod style;
-mod ladder;
+mod drawing;
 mod stage;
 mod story;
 mod report;
 mod watch;
 
+pub use crate::ladder::{Style, Tone};
 pub use dialog::{Answered, Dialog, Incoming, Outgoing};
+pub use drawing::Drawing;
 pub use failure::{Cause, Failure};
-pub use ladder::Ladder;
 pub use media::{Media, Talk, place_of};
 pub use phone::{Body, Phone, Profile};
 pub use request::Draft;
 pub use stage::{CannotStage, DOMAIN, Stage, USERS};
 pub use story::play;
-pub use style::{Style, Tone};
 pub use trace::{Entry, Trace, Way};
 pub use verdict::{OneWay, Registered, Sound, Verdict};
 
@@ -144,8 +143,8 @@ fn play_and_serve(
     let mut out = demo.output();
     report::beginning(&mut *out, demo.style, stage)?;
     thread::Builder::new().name("demo".into()).spawn(move || {
-        let mut ladder = Ladder::new(&mut *out, demo.style, USERS[0]);
-        let verdict = play([first, second], &mut ladder);
+        let mut drawing = Drawing::new(&mut *out, demo.style, USERS[0]);
+        let verdict = play([first, second], &mut drawing);
         // Who was interrupted waits for nothing.
         let _ = tell.try_send(News::Done(Box::new(verdict)));
     })?;

@@ -1,8 +1,8 @@
 //! What the demo says besides the ladder.
 
 use super::stage::{DOMAIN, Stage, USERS};
-use super::style::{Style, Tone};
 use super::verdict::{OneWay, Registered, Sound, Verdict};
+use crate::ladder::{Style, Tone};
 use ringway_core::flow::Transport;
 use serde_json::json;
 use std::io::{self, Write};

@@ -2,8 +2,8 @@
 //! up, and both take their registrations back.
 
 use super::dialog::Dialog;
+use super::drawing::Drawing;
 use super::failure::{Cause, Failure};
-use super::ladder::Ladder;
 use super::media::{Media, Talk, place_of};
 use super::phone::{Phone, Profile, RINGING};
 use super::trace::Trace;
@@ -52,13 +52,13 @@ impl From<io::Error> for Trouble {
 
 /// The players and what is noted about them.
 struct Play<'a, 'w> {
-    ladder: &'a mut Ladder<'w>,
+    ladder: &'a mut Drawing<'w>,
     trace: Trace,
     verdict: Verdict,
 }
 
 /// Plays it with the phones of two users, the first of whom calls the second.
-pub fn play(profiles: [Profile; 2], ladder: &mut Ladder<'_>) -> Verdict {
+pub fn play(profiles: [Profile; 2], ladder: &mut Drawing<'_>) -> Verdict {
     let started = Instant::now();
     let mut play = Play { ladder, trace: Trace::default(), verdict: Verdict::default() };
     let result = play.all(profiles);
@@ -202,7 +202,7 @@ fn talk(sides: [(&Phone, &Media, SocketAddr); 2]) -> Result<[Talk; 2], Failure> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::style::Style;
+    use crate::ladder::Style;
 
     #[test]
     fn a_tone_that_does_not_come_through_is_a_failure() {
@@ -223,7 +223,7 @@ mod tests {
         ] {
             let mut shown = Vec::new();
             let style = Style { unicode: false, colour: false };
-            let mut ladder = Ladder::new(&mut shown, style, "alice");
+            let mut ladder = Drawing::new(&mut shown, style, "alice");
             let (trace, verdict) = (Trace::default(), Verdict::default());
             let mut play = Play { ladder: &mut ladder, trace, verdict };
             let sound = Sound { users: ["alice".into(), "bob".into()], talks: [alice, bob] };

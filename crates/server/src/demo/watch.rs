@@ -1,7 +1,7 @@
 //! What the user's own phones do while the demo serves on, in words: the server's log lines
 //! about registrations, calls and refusals, read by a subscriber of our own.
 
-use super::style::{Style, Tone};
+use crate::ladder::{Style, Tone};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
