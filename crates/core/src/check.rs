@@ -16,6 +16,9 @@ pub(crate) fn grammar(request: &Message<'_>) -> Result<(), Reject> {
             Reject::UnknownMethodMismatch
         }
         Fault::MethodMismatch => Reject::MethodMismatch,
+        //= RFC 3261 21.5.7
+        // "The server was unable to process the request since the message length"
+        Fault::TooLarge if malformed.what == "Content-Length" => Reject::TooLarge,
         _ => Reject::Malformed(malformed.what),
     })
 }

@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use ringway_wire::{Framing, Index, Message, parse, write_ack, write_cancel};
+use ringway_wire::{Framing, Index, Message, head_of, parse, write_ack, write_cancel};
 
 /// One client transaction, and the CANCEL that may follow it.
 #[derive(Debug)]
@@ -288,7 +288,7 @@ impl Node {
         };
         if ack {
             let mut index = Index::new();
-            if let Ok(invite) = parse(&client.sent, &mut index, Framing::Datagram) {
+            if let Ok(invite) = parse(head_of(&client.sent), &mut index, Framing::Datagram) {
                 let bytes = write_ack(&mut out.bytes, &invite, response);
                 out.outputs.push(Output::Send { flow: client.flow, bytes, on_failure: None });
             }
@@ -329,7 +329,7 @@ impl Node {
     fn send_cancel(&self, id: Id<Client>, out: &mut Outbox) {
         let Some(client) = self.clients.all.find(id) else { return };
         let mut index = Index::new();
-        if let Ok(invite) = parse(&client.sent, &mut index, Framing::Datagram) {
+        if let Ok(invite) = parse(head_of(&client.sent), &mut index, Framing::Datagram) {
             let bytes = write_cancel(&mut out.bytes, &invite);
             out.outputs.push(Output::Send { flow: client.flow, bytes, on_failure: None });
         }

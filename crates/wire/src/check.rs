@@ -24,6 +24,13 @@ pub(crate) fn content_length(bytes: &[u8], index: &mut Index, framing: Framing) 
         //= RFC 3261 18.3
         // "they MUST be discarded"
         Some(said) if said <= have => index.body_end = index.body + said as u16,
+        // On a stream the rest could still come, and would be too much.
+        Some(said)
+            if framing == Framing::Stream
+                && said > limits::MESSAGE as u64 - u64::from(index.body) =>
+        {
+            index.note(Malformed::new("Content-Length", Fault::TooLarge));
+        }
         //= RFC 3261 18.3
         // "this is considered an error"
         _ => index.note(Malformed::new("Content-Length", Fault::Length)),

@@ -30,7 +30,9 @@ pub use crate::header::address::NameAddr;
 pub use crate::header::cseq::CSeq;
 pub use crate::header::params::{Iter as ParamsIter, Params};
 pub use crate::header::via::Via;
-pub use crate::message::{Contacts, Framing, Header, Message, StoredMessage, delta_seconds, parse};
+pub use crate::message::{
+    Contacts, Framing, Header, Message, StoredMessage, delta_seconds, head_of, parse,
+};
 pub use crate::name::{Method, Name};
 pub use crate::scan::Index;
 pub use crate::sdp::{Direction, Media, Sdp};

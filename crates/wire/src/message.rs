@@ -44,6 +44,13 @@ pub fn parse<'a>(
     Ok(Message { bytes, index })
 }
 
+/// A message without its body. What it then lacks is a fault that [`Message::check`] tells of; its
+/// headers can be read.
+pub fn head_of(bytes: &[u8]) -> &[u8] {
+    let end = memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4);
+    &bytes[..end.unwrap_or(bytes.len())]
+}
+
 /// One header as received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header<'a> {

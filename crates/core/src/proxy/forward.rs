@@ -19,7 +19,7 @@ use crate::transaction::key::ClientBranch;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Range;
-use ringway_wire::{Editor, Message, Method, Name, NameAddr, Uri};
+use ringway_wire::{Editor, Message, Method, Name, NameAddr, Uri, head_of};
 
 /// Requests longer than this go over TCP where the path MTU is unknown (§18.1.1).
 const DATAGRAM_MAX: usize = 1_300;
@@ -66,6 +66,12 @@ impl Node {
             self.branch_done(id, branch, Outcome::Local(Reject::Malformed("target")));
             return;
         };
+        // From more than that no CANCEL and no ACK could be made.
+        if head_of(&out.bytes[bytes.clone()]).len() > ringway_wire::limits::MESSAGE {
+            self.clients.remove(client);
+            self.branch_done(id, branch, Outcome::Local(Reject::TooLarge));
+            return;
+        }
         let mut fallback = None;
         if bytes.len() > DATAGRAM_MAX
             && may_use_tcp(planned, &flow)
