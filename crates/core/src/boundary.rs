@@ -11,7 +11,8 @@
 use crate::account::Account;
 use crate::address_of_record::AddressOfRecord;
 use crate::binding::Binding;
-use crate::flow::{Flow, Transport};
+use crate::flow::Flow;
+use crate::locate::NextHop;
 use crate::reject::Reject;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
@@ -83,6 +84,14 @@ pub enum Output {
         /// The answer.
         answer: Answer,
     },
+    /// A next hop that was looked up did not serve (RFC 3263 §4.3): for a while others are to be
+    /// tried before it.
+    Avoid {
+        /// Which one.
+        flow: Flow,
+        /// For how long it asked to be left alone, if it said so, in seconds (RFC 3261 §20.33).
+        retry_after_s: Option<u32>,
+    },
     /// Something worth knowing happened: for logs, counters, call records, the live view.
     Event(Event),
 }
@@ -149,14 +158,7 @@ pub enum Question {
     /// Keep these changes, for good. → [`Answer::Kept`]
     Keep(Vec<Write>),
     /// Which flows lead to this host, best first? → [`Answer::Resolved`]
-    Resolve {
-        /// A host name, or an address as text.
-        host: Box<[u8]>,
-        /// The port, if one was given.
-        port: Option<u16>,
-        /// The transport, if one was given or follows from the scheme.
-        transport: Option<Transport>,
-    },
+    Resolve(NextHop),
 }
 
 impl Question {
@@ -164,7 +166,7 @@ impl Question {
     pub fn owner(&self) -> Option<&AddressOfRecord> {
         match self {
             Self::Locate(aor) | Self::Spend { account: aor, .. } => Some(aor),
-            Self::Keep(_) | Self::Resolve { .. } => None,
+            Self::Keep(_) | Self::Resolve(_) => None,
         }
     }
 }

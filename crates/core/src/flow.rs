@@ -50,6 +50,16 @@ impl Transport {
         }
     }
 
+    /// The port of a URI that names none (RFC 3261 §19.1.2, RFC 7118 §6).
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+
     /// The transport with this name, in any case (`udp`, `TCP` …).
     pub fn from_name(name: &[u8]) -> Option<Self> {
         [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss]

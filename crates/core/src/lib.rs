@@ -23,6 +23,7 @@ mod role;
 pub mod registrar;
 pub mod location;
 pub mod route;
+pub mod locate;
 mod proxy;
 pub mod calls;
 pub mod counters;

@@ -149,7 +149,7 @@ impl Node {
             match output {
                 Output::Event(event) => self.counters.event(event),
                 Output::Send { bytes, .. } => self.counters.sent(&out.bytes[bytes.clone()]),
-                Output::Ask { .. } | Output::Answer { .. } => {}
+                Output::Ask { .. } | Output::Answer { .. } | Output::Avoid { .. } => {}
             }
         }
         match (self.timers.next_due(), self.location.next_expiry()) {

@@ -89,7 +89,7 @@ impl Node {
             Question::Spend { account, nonce, nc, ends } => {
                 Answer::Spent(self.replay.spend(now, &account, nonce, nc, ends))
             }
-            Question::Keep(_) | Question::Resolve { .. } => Answer::Failed,
+            Question::Keep(_) | Question::Resolve(_) => Answer::Failed,
         }
     }
 

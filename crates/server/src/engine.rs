@@ -351,6 +351,7 @@ impl Engine {
                 Output::Answer { asker, answer } => {
                     work.queue.push_back((asker.partition, Owned::Answered(asker.ask, answer)));
                 }
+                Output::Avoid { .. } => {}
                 Output::Event(event) => self.events.log(now.as_secs(), number, &event),
             }
         }
@@ -362,9 +363,7 @@ impl Engine {
             (Question::Keep(writes), Some(store), _) => {
                 store.submit((partition, ask.0), writes).map_err(|_| Answer::Failed)
             }
-            (Question::Resolve { host, port, transport }, _, Some(resolver)) => {
-                resolver.ask((partition, ask), &host, port, transport)
-            }
+            (Question::Resolve(hop), _, Some(resolver)) => resolver.ask((partition, ask), &hop),
             _ => Err(Answer::Failed),
         }
     }

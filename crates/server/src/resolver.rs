@@ -5,6 +5,7 @@ use crate::engine::{Engine, Work};
 use crate::limits;
 use ringway_core::boundary::{Answer, AskId};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::locate::NextHop;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
@@ -32,17 +33,11 @@ impl Resolver {
     }
 
     /// Begins a look-up. The error is an answer that is known already.
-    pub(crate) fn ask(
-        &self,
-        (partition, ask): (u32, AskId),
-        host: &[u8],
-        port: Option<u16>,
-        transport: Option<Transport>,
-    ) -> Result<(), Answer> {
-        let transport = transport.unwrap_or(Transport::Udp);
-        let default = if transport == Transport::Tls { 5061 } else { 5060 };
-        let port = port.unwrap_or(default);
-        let host = std::str::from_utf8(host).map_err(|_| Answer::Failed)?;
+    pub(crate) fn ask(&self, (partition, ask): (u32, AskId), hop: &NextHop) -> Result<(), Answer> {
+        let unnamed = if hop.secure { Transport::Tls } else { Transport::Udp };
+        let transport = hop.transport.unwrap_or(unnamed);
+        let port = hop.port.unwrap_or(transport.default_port());
+        let host = std::str::from_utf8(&hop.host).map_err(|_| Answer::Failed)?;
         if let Ok(ip) = host.parse::<IpAddr>() {
             let flows = flow_to(&self.listeners, transport, SocketAddr::new(ip, port));
             return Err(Answer::Resolved(flows.into_iter().collect()));

@@ -2,6 +2,7 @@
 
 use ringway_core::boundary::Answer;
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::locate::NextHop;
 use ringway_core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -26,18 +27,15 @@ pub struct Names {
 
 impl Names {
     /// The answer to a question, and after what time it comes; `None`: never.
-    pub fn resolve(
-        &self,
-        listeners: &[Listener],
-        host: &[u8],
-        port: Option<u16>,
-        transport: Option<Transport>,
-    ) -> Option<(Duration, Answer)> {
-        let name = String::from_utf8_lossy(host).to_ascii_lowercase();
+    pub fn resolve(&self, listeners: &[Listener], hop: &NextHop) -> Option<(Duration, Answer)> {
+        let name = String::from_utf8_lossy(&hop.host).to_ascii_lowercase();
+        let by_scheme = hop.secure.then_some(Transport::Tls);
+        let transport = hop.transport.or(by_scheme);
         let known = match name.parse::<IpAddr>() {
             Ok(ip) => {
                 let transport = transport.unwrap_or(Transport::Udp);
-                let place = (transport, SocketAddr::new(ip, port.unwrap_or(5060)));
+                let place =
+                    (transport, SocketAddr::new(ip, hop.port.unwrap_or(transport.default_port())));
                 Host { places: vec![place], ..Host::default() }
             }
             Err(_) => self.hosts.get(&name).cloned().unwrap_or_default(),

@@ -231,6 +231,7 @@ impl Server {
                 Output::Answer { asker, answer } => {
                     queue.push_back((asker.partition, Owned::Answered(asker.ask, answer)));
                 }
+                Output::Avoid { .. } => {}
                 Output::Event(event) => wishes.push(Wish::Event(event)),
             }
         }

@@ -372,9 +372,8 @@ impl World {
         let life = self.life;
         let (after, happening) = match question {
             Question::Keep(writes) => return self.keep((partition, ask), writes),
-            Question::Resolve { host, port, transport } => {
-                let listeners = self.server.listeners();
-                let found = self.names.resolve(listeners, &host, port, transport);
+            Question::Resolve(hop) => {
+                let found = self.names.resolve(self.server.listeners(), &hop);
                 let Some((after, answer)) = found else { return };
                 (after, Happening::Answered { life, partition, ask, answer })
             }

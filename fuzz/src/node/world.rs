@@ -172,6 +172,7 @@ impl World {
                     let input = Input::Answered { ask: asker.ask, answer };
                     queue.push_back((asker.partition, input));
                 }
+                Output::Avoid { .. } => {}
                 Output::Event(event) => drop(format!("{event:?}")),
             }
         }

@@ -77,7 +77,10 @@ impl World {
                     let answer = Answer::Kept(CommitToken::committed(1));
                     sent.extend(self.handle(Input::Answered { ask, answer }));
                 }
-                Output::Event(_) | Output::Ask { .. } | Output::Answer { .. } => {}
+                Output::Event(_)
+                | Output::Ask { .. }
+                | Output::Answer { .. }
+                | Output::Avoid { .. } => {}
             }
         }
         sent

@@ -3,6 +3,7 @@
 use crate::boundary::{DropReason, Event, Outbox, Output, Question};
 use crate::flow::{CertifiedName, ConnectionId, Flow};
 use crate::limits;
+use crate::locate::NextHop;
 use crate::node::Node;
 use crate::proxy::forward::{edit_routes, via};
 use crate::proxy::kept_here::{drop_asserted, drop_own_credentials};
@@ -46,7 +47,7 @@ impl Node {
             (None, Some(flow)) => Some(Way::Flow(flow)),
             (None, None) => way_of(target),
         };
-        let resolve = match way {
+        let hop = match way {
             None => return out.event(stray),
             Some(Way::Flow(to)) => return self.pass_ack(flow, ack, &route, to, out),
             Some(Way::Address { remote, transport }) => {
@@ -62,19 +63,13 @@ impl Node {
                         };
                         return self.pass_ack(flow, ack, &route, to, out);
                     }
-                    None => Question::Resolve {
-                        host: alloc::format!("{}", remote.ip()).into_bytes().into(),
-                        port: Some(remote.port()),
-                        transport: Some(transport),
-                    },
+                    None => NextHop::numeric(remote, transport),
                 }
             }
-            Some(Way::Lookup { host, port, transport }) => {
-                Question::Resolve { host, port, transport }
-            }
+            Some(Way::Lookup(hop)) => hop,
         };
         let waiting = WaitingAck { request: ack.to_stored(), route, source: flow };
-        self.ask(now, resolve, Waiting::Ack(Box::new(waiting)), out);
+        self.ask(now, Question::Resolve(hop), Waiting::Ack(Box::new(waiting)), out);
     }
 
     pub(crate) fn on_ack_resolved(&self, ack: &WaitingAck, flows: &[Flow], out: &mut Outbox) {

@@ -216,9 +216,9 @@ fn may_use_tcp(planned: &PlannedBranch, flow: &Flow) -> bool {
     let leads_there = match &planned.way {
         Way::Flow(_) => Uri::parse(&planned.target).ok().and_then(|uri| match Way::of_uri(&uri)? {
             Way::Address { remote, .. } => Some(remote == flow.remote),
-            Way::Flow(_) | Way::Lookup { .. } => Some(false),
+            Way::Flow(_) | Way::Lookup(_) => Some(false),
         }),
-        Way::Address { .. } | Way::Lookup { .. } => Some(true),
+        Way::Address { .. } | Way::Lookup(_) => Some(true),
     };
     flow.transport == Transport::Udp && leads_there == Some(true)
 }

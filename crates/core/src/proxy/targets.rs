@@ -7,6 +7,7 @@ use crate::calls::CallKey;
 use crate::flow::{CertifiedName, Flow};
 use crate::identity::Claim;
 use crate::limits;
+use crate::locate::NextHop;
 use crate::node::{Node, Timer};
 use crate::proxy::next_address::NextAddresses;
 use crate::proxy::response_context::{Branch, BranchState, Outcome, ResponseContext};
@@ -223,7 +224,7 @@ impl Node {
         });
         let first = context.flow.socket;
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
-        let question = match &planned.way {
+        let hop = match &planned.way {
             Way::Flow(flow) => {
                 let flow = *flow;
                 return self.forward(now, (id, branch), (planned, flow, share), out);
@@ -239,16 +240,11 @@ impl Node {
                     };
                     return self.forward(now, (id, branch), (planned, flow, share), out);
                 }
-                Question::Resolve {
-                    host: alloc::format!("{}", remote.ip()).into_bytes().into(),
-                    port: Some(remote.port()),
-                    transport: Some(*transport),
-                }
+                NextHop::numeric(*remote, *transport)
             }
-            Way::Lookup { host, port, transport } => {
-                Question::Resolve { host: host.clone(), port: *port, transport: *transport }
-            }
+            Way::Lookup(hop) => hop.clone(),
         };
+        let question = Question::Resolve(hop);
         let waiting = Waiting::Resolved { context: id, branch, planned: planned.clone(), share };
         self.ask(now, question, waiting, out);
     }

@@ -3,6 +3,7 @@
 use crate::binding::Binding;
 use crate::flow::{Flow, Transport};
 use crate::identity::Caller;
+use crate::locate::NextHop;
 use crate::reject::Reject;
 use crate::snapshot::Snapshot;
 use alloc::boxed::Box;
@@ -53,14 +54,7 @@ pub enum Way {
         transport: Transport,
     },
     /// To a host that must be looked up first (RFC 3263).
-    Lookup {
-        /// The host name.
-        host: Box<[u8]>,
-        /// The port, if one is given.
-        port: Option<u16>,
-        /// The transport, if one is given.
-        transport: Option<Transport>,
-    },
+    Lookup(NextHop),
 }
 
 /// The rule that produced a branch.
@@ -188,9 +182,9 @@ impl Way {
             Self::Flow(Flow { transport, .. }) | Self::Address { transport, .. } => {
                 transport.is_secure()
             }
-            Self::Lookup { transport, .. } => match transport {
+            Self::Lookup(NextHop { transport, secure, .. }) => match transport {
                 Some(transport) => transport.is_secure(),
-                None => false,
+                None => *secure,
             },
         }
     }
@@ -217,7 +211,7 @@ impl Way {
         };
         let transport = match named {
             Some(Transport::Udp) if secure => return None,
-            Some(Transport::Tcp) | None if secure => Some(Transport::Tls),
+            Some(Transport::Tcp) if secure => Some(Transport::Tls),
             Some(Transport::Ws) if secure => Some(Transport::Wss),
             named => named,
         };
@@ -225,14 +219,15 @@ impl Way {
             Host::V4(v4) => IpAddr::V4(v4),
             Host::V6(v6) => IpAddr::V6(v6),
             Host::Name(host) => {
-                return Some(Self::Lookup { host: host.into(), port: sip.port, transport });
+                let (host, port) = (host.into(), sip.port);
+                return Some(Self::Lookup(NextHop { host, port, transport, secure }));
             }
         };
         //= RFC 3263 4.1
         // "SHOULD use UDP for a SIP URI, and TCP for a SIPS URI"
-        let transport = transport.unwrap_or(Transport::Udp);
-        let default = if transport == Transport::Tls { 5061 } else { 5060 };
-        let remote = (address, sip.port.unwrap_or(default)).into();
+        let unnamed = if secure { Transport::Tls } else { Transport::Udp };
+        let transport = transport.unwrap_or(unnamed);
+        let remote = (address, sip.port.unwrap_or(transport.default_port())).into();
         Some(Self::Address { remote, transport })
     }
 }
@@ -265,7 +260,7 @@ impl fmt::Display for PlannedBranch {
         match &self.way {
             Way::Flow(flow) => write!(f, " over {} to {}", flow.transport, flow.remote)?,
             Way::Address { remote, transport } => write!(f, " over {transport} to {remote}")?,
-            Way::Lookup { .. } => write!(f, " after a look-up of its host")?,
+            Way::Lookup(_) => write!(f, " after a look-up of its host")?,
         }
         match self.rule {
             Rule::Registered { q } => write!(f, "  [registered, q={}.{:03}]", q / 1000, q % 1000),
@@ -333,7 +328,7 @@ mod tests {
             }
         }
         let (way, _) = way_to("sip:bob@phone.example", Transport::Udp, true);
-        assert!(matches!(way, Way::Lookup { .. }), "{way:?}");
+        assert!(matches!(way, Way::Lookup(_)), "{way:?}");
     }
 
     // Its connection is there already, and a URI without a host leads nowhere else.

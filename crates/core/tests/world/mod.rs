@@ -94,6 +94,8 @@ pub(crate) struct World {
     /// Questions to the world that wait for [`World::answer`].
     pub(crate) asks: Vec<(AskId, Question)>,
     pub(crate) events: Vec<Event>,
+    /// Next hops that others are to be tried before.
+    pub(crate) avoided: Vec<Flow>,
     /// Whether the store keeps at once what it is given.
     pub(crate) keeps: bool,
     commits: u64,
@@ -150,6 +152,7 @@ pub(crate) fn world_with(listeners: Vec<Listener>, now: Instant) -> World {
         wake: None,
         asks: Vec::new(),
         events: Vec::new(),
+        avoided: Vec::new(),
         keeps: true,
         commits: 0,
         number: 0,
@@ -219,6 +222,7 @@ impl World {
                 Output::Ask { ask, question } => self.asks.push((ask, question)),
                 Output::Answer { .. } => panic!("there is one partition only"),
                 Output::Event(event) => self.events.push(event),
+                Output::Avoid { flow, .. } => self.avoided.push(flow),
             }
         }
         for (ask, commit) in kept {

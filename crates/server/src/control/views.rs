@@ -7,7 +7,7 @@ use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::binding::Binding;
 use ringway_core::calls::{Call, CallState};
 use ringway_core::counters::Counters;
-use ringway_core::flow::Listener;
+use ringway_core::flow::{Listener, Transport};
 use ringway_core::route::explain::Explanation;
 use ringway_core::route::plan::{PlannedBranch, Rule, Way};
 use ringway_core::time::Instant;
@@ -380,7 +380,7 @@ impl From<&PlannedBranch> for BranchView {
         let (transport, remote) = match &branch.way {
             Way::Flow(flow) => (Some(flow.transport), Some(flow.remote)),
             Way::Address { remote, transport } => (Some(*transport), Some(*remote)),
-            Way::Lookup { transport, .. } => (*transport, None),
+            Way::Lookup(hop) => (hop.transport.or(hop.secure.then_some(Transport::Tls)), None),
         };
         let (rule, q) = match branch.rule {
             Rule::Registered { q } => ("registered", Some(q)),
