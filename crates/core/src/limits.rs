@@ -15,8 +15,23 @@ pub const EXPIRES_MAX_S: u32 = 7_200;
 pub const EXPIRES_MIN_S: u32 = 60;
 /// Branches one request may be forked to in all; sixteen contacts and some forwarding.
 pub const BRANCHES_PER_REQUEST: usize = 32;
-/// Addresses of one next hop tried one after another: each silent one takes half a minute.
-pub const ADDRESSES_PER_HOP: usize = 4;
+/// Addresses of one next hop tried one after another: callers give up before the last of more.
+pub const ADDRESSES_PER_HOP: usize = 8;
+/// Targets that a search for a next hop ends in (K1).
+pub const TARGETS_PER_HOP: usize = 32;
+/// Services that one name's NAPTR records may name: one for each transport, and some over.
+pub const SERVICES_PER_NAME: usize = 8;
+/// Hosts looked up of the SRV records of one service: as many as are tried of one next hop, so that
+/// a zone of a thousand costs two questions for each of these (K1).
+pub const HOSTS_PER_SERVICE: usize = ADDRESSES_PER_HOP;
+/// Addresses taken of one host: of a hundred the first ones serve as well.
+pub const ADDRESSES_PER_HOST: usize = 8;
+/// A next hop that failed is tried after others for so long.
+pub const AVOIDED: Duration = Duration::from_secs(60);
+/// The longest that a Retry-After keeps us away; one that asks for a day was a slip.
+pub const AVOIDED_MAX: Duration = Duration::from_secs(600);
+/// Failed next hops remembered: far more than a working server has.
+pub const AVOIDED_TARGETS: usize = 4_096;
 /// Breadth given to a request that comes without Max-Breadth (RFC 5393 §5.3.3).
 pub const MAX_BREADTH: u32 = 60;
 /// Max-Forwards given to a request that comes without (RFC 3261 §16.6 step 3).
