@@ -229,7 +229,7 @@ impl Node {
         route: OwnRoute,
         out: &mut Outbox,
     ) -> Result<Option<Admitted>, Reject> {
-        if route.signed {
+        if route.opens(&self.setup.keys, request, flow.remote.ip()) {
             return Ok(Some(Admitted { route, claim: None }));
         }
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };

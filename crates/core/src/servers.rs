@@ -71,6 +71,11 @@ impl Servers {
         self.all.find(id)?.context
     }
 
+    /// Whether the request came from this address.
+    pub(crate) fn came_from(&self, id: Id<Server>, source: IpAddr) -> bool {
+        self.all.find(id).is_some_and(|server| server.flow.remote.ip() == source)
+    }
+
     pub(crate) fn exists(&self, id: Id<Server>) -> bool {
         self.all.find(id).is_some()
     }

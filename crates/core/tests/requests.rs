@@ -481,11 +481,9 @@ fn b1_identities_that_others_assert_stay_here() {
     assert!(sent[1].text.contains("P-Asserted-Identity: <sip:boss@"), "{}", sent[1].text);
     assert!(!sent[1].text.to_lowercase().contains("p-preferred"), "{}", sent[1].text);
     // Inside a dialog it is no other.
-    let (_, ok) = {
-        let ok = world.receive(BOB, &sent[1].answer(200, "Contact: <sip:bob@192.0.2.21>|"));
-        ((), ok[0].clone())
-    };
-    let routes = route_set(&ok, false) + &more;
+    let ok = world.receive(BOB, &sent[1].answer(200, "Contact: <sip:bob@192.0.2.21>|"));
+    let ok = ok[0].clone();
+    let routes = route_set(&sent[1], false) + &more;
     let bye = in_dialog("BYE", "sip:alice@198.51.100.1", &routes, (&tag_of_callee(&ok), "caller"))
         .replace("Call-ID: call", "Call-ID: c2");
     let sent = world.receive(BOB, &bye);

@@ -169,9 +169,9 @@ fn each_call_has_one_beginning_and_one_end() {
             false => (from, &*to, EDGE, route_set(&ok, true)),
             true => (&*to, from, BOB, route_set(&copy, false)),
         };
-        let bye = request("BYE", "sip:x@192.0.2.200", &routes)
+        let bye = request("BYE", "sip:alice@198.51.100.1", &routes)
             .replace(&format!("From: {from}"), &format!("From: {a}"))
-            .replace("To: <sip:x@192.0.2.200>", &format!("To: {b}"));
+            .replace("To: <sip:alice@198.51.100.1>", &format!("To: {b}"));
         let sent = world.receive(flow, &bye);
         assert!(sent[0].first_line().starts_with("BYE"), "{sent:?}");
         let end = if from_callee { CallEnd::ByCallee } else { CallEnd::ByCaller };

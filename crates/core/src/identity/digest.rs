@@ -143,7 +143,13 @@ impl<'a> Authentication<'a> {
         let known = Choice::from(u8::from(ha1.is_some()));
         let nobody = &[0; 32][..algorithm.length()];
         let ha1 = Hash::from_bytes(ha1.unwrap_or(nobody));
-        let expected = answer.response_for(&ha1, request.method().as_bytes());
+        let method = match request.method() {
+            //= RFC 3261 13.2.2.4
+            // "the ACK MUST contain the same credentials as the INVITE."
+            Method::Ack => Method::Invite,
+            method => method,
+        };
+        let expected = answer.response_for(&ha1, method.as_bytes());
         let right = bool::from(expected.bytes().ct_eq(answer.response.bytes()) & known);
         let nonce = nonce::read(self.keys, answer.nonce.raw(), self.realm, flow);
         let ours = nonce.filter(|nonce| nonce.from_its_source);

@@ -2,6 +2,7 @@
 
 use crate::boundary::{DropReason, Event, Outbox, Output, Question};
 use crate::flow::{CertifiedName, ConnectionId, Flow};
+use crate::identity::{Authentication, Caller, Side, Verdict};
 use crate::limits;
 use crate::locate::NextHop;
 use crate::node::Node;
@@ -36,7 +37,8 @@ impl Node {
         let stray = Event::Dropped { reason: DropReason::StrayAck, source: flow.remote };
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         // Only a dialog that was let through here may send through here.
-        let route = OwnRoute::read(ours, ack).ok().filter(|route| route.signed);
+        let may = |route: &OwnRoute| route.signed && self.may_ack(now, flow, ack, route);
+        let route = OwnRoute::read(ours, ack).ok().filter(may);
         let (Some(route), false) = (route, ack.max_forwards() == Some(0)) else {
             return out.event(stray);
         };
@@ -70,6 +72,27 @@ impl Node {
         };
         let waiting = WaitingAck { request: ack.to_stored(), route, source: flow };
         self.ask(now, Question::Resolve(hop), Waiting::Ack(Box::new(waiting)), out);
+    }
+
+    /// Whether the dialog, the sender's address or the credentials of the INVITE let an ACK
+    /// through: one that goes elsewhere than its dialog began is not challenged (§22.1).
+    fn may_ack(&self, now: Instant, flow: Flow, ack: &Message<'_>, route: &OwnRoute) -> bool {
+        let source = flow.remote.ip();
+        if route.opens(&self.setup.keys, ack, source)
+            || matches!(Caller::by_flow(&self.snapshot, &flow), Caller::Peer(_))
+        {
+            return true;
+        }
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let from = ack.from().ok().and_then(|from| from.uri().ok());
+        let realm = match &from {
+            Some(Uri::Sip(sip)) => ours.domain(&sip.host),
+            _ => ours.default_domain(),
+        };
+        let Some(realm) = realm else { return false };
+        let (keys, snapshot) = (&self.setup.keys, &*self.snapshot);
+        let gate = Authentication { keys, snapshot, side: Side::Proxy, realm };
+        matches!(gate.verify(now, &flow, ack), Verdict::Right(_))
     }
 
     pub(crate) fn on_ack_resolved(&self, ack: &WaitingAck, flows: &[Flow], out: &mut Outbox) {

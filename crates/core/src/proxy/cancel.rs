@@ -23,6 +23,9 @@ impl Node {
     ) -> Result<(), Reject> {
         let key = ServerKey::of(&self.setup.keys, cancel, &Method::Invite);
         let server = key.and_then(|key| self.servers.by_key(&key));
+        //= RFC 3261 22.1
+        // "server if it comes from the same hop that sent the request being"
+        let server = server.filter(|&server| self.servers.came_from(server, flow.remote.ip()));
         let Some(server) = server else {
             if flow.transport.is_reliable() {
                 //= RFC 3261 9.2

@@ -8,12 +8,12 @@ use crate::flow::{CertifiedName, ConnectionId, Flow, Listener, Transport};
 use crate::limits;
 use crate::node::{Node, Timer};
 use crate::proxy::kept_here::{drop_asserted, drop_own_credentials};
-use crate::proxy::record_route::{self, Text};
+use crate::proxy::record_route::{self, Sides, Text};
 use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
 use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
-use crate::route::plan::{PlannedBranch, Way};
+use crate::route::plan::{PlannedBranch, Rule, Way};
 use crate::time::Instant;
 use crate::transaction::key::ClientBranch;
 use alloc::borrow::Cow;
@@ -28,6 +28,8 @@ const DATAGRAM_MAX: usize = 1_300;
 pub(crate) struct Copy<'a> {
     pub(crate) context: &'a ResponseContext,
     pub(crate) target: &'a [u8],
+    /// Whether it registered where the flow leads.
+    pub(crate) registered: bool,
     /// The flow that was planned. Later requests of the dialog take it, too: each is as large as
     /// it is.
     pub(crate) planned: Flow,
@@ -60,7 +62,10 @@ impl Node {
         let mark = ClientBranch { client: client.bits(), random: random as u32, loop_hash };
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let target = &planned.target;
-        let mut copy = Copy { context, target, planned: flow, flow, branch: mark, share };
+        let registered =
+            matches!((&planned.way, planned.rule), (Way::Flow(_), Rule::Registered { .. }));
+        let mut copy =
+            Copy { context, target, registered, planned: flow, flow, branch: mark, share };
         let Some(mut bytes) = copy.write(ours, &mut out.bytes) else {
             self.clients.remove(client);
             self.branch_done(id, branch, Outcome::Local(Reject::Malformed("target")));
@@ -119,7 +124,9 @@ impl Copy<'_> {
         // Step 4.
         if begins_dialog(&request) {
             let (caller, callee) = (&context.flow, &self.planned);
-            for entry in record_route::entries(ours, &request, caller, callee, self.target) {
+            let (registered, target) = (self.registered, self.target);
+            let sides = Sides { caller, callee, registered, target };
+            for entry in record_route::entries(ours, &request, &sides) {
                 edit.push_record_route(&entry);
             }
         }

@@ -4,13 +4,30 @@
 //! says; two entries, one facing each side (RFC 5658 §5), where sockets differ or where only the
 //! flow leads back. Of two, the entry that is taken off last by a later request faces the side
 //! that the request goes to, so its cookie holds the way there.
+//!
+//! A cookie also names the next hop that its requests may go to. That of the caller is known from
+//! its request; that of the callee comes with the responses, and is written into our entry there
+//! (RFC 3261 §16.7 step 8).
 
-use crate::flow::{Flow, Transport};
-use crate::route::cookie::Cookie;
+use crate::flow::{Flow, SocketId, Transport};
+use crate::identity::Caller;
+use crate::route::cookie::{Cookie, Tag, hop_tag, source_tag};
 use crate::route::ours::{Ours, address_of};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
-use ringway_wire::{Message, Uri};
+use core::net::{IpAddr, SocketAddr};
+use ringway_wire::{Editor, Message, Name, NameAddr, Uri};
+
+/// The two sides of a dialog as its first request knows them.
+pub(crate) struct Sides<'a> {
+    /// Where the request came from.
+    pub(crate) caller: &'a Flow,
+    /// Where it goes.
+    pub(crate) callee: &'a Flow,
+    /// Whether the callee registered from there, so that its requests come from there, too.
+    pub(crate) registered: bool,
+    /// The Request-URI it gets.
+    pub(crate) target: &'a [u8],
+}
 
 /// Our entries, the topmost first: one, or the one that faces the callee and the one that faces
 /// the caller. Each becomes a header of its own: Linphone 5.1 doubles the last of several in one
@@ -18,21 +35,85 @@ use ringway_wire::{Message, Uri};
 pub(crate) fn entries(
     ours: Ours<'_>,
     request: &Message<'_>,
-    caller: &Flow,
-    callee: &Flow,
-    target: &[u8],
+    sides: &Sides<'_>,
 ) -> impl Iterator<Item = Vec<u8>> {
+    let &Sides { caller, callee, .. } = sides;
     let contact = request.contacts().next().and_then(|c| c.ok());
     let direct = |uri: &Uri<'_>, flow| names(uri, flow) && !looks_ours(ours, uri);
     let one = caller.socket == callee.socket
         && contact.and_then(|contact| contact.uri().ok()).is_some_and(|uri| direct(&uri, caller))
-        && Uri::parse(target).is_ok_and(|uri| direct(&uri, callee));
-    let sides = if one {
-        [entry(ours, request, caller, None), None]
-    } else {
-        [callee, caller].map(|side| entry(ours, request, side, Some(*side)))
-    };
-    sides.into_iter().flatten()
+        && Uri::parse(sides.target).is_ok_and(|uri| direct(&uri, callee));
+    let flow = |side: &Flow| (!one).then_some(*side);
+    // What the callee brings back is used to reach the caller.
+    let source = if sides.registered { sender(ours, callee) } else { 0 };
+    let hop = next_hop(ours, request, 0);
+    let to_caller = Cookie { source, hop, flow: flow(caller) };
+    // Where the callee wants to be reached is not known yet.
+    let to_callee = Cookie { source: sender(ours, caller), hop: 0, flow: flow(callee) };
+    let call_id = request.call_id();
+    let upper = (!one).then(|| entry(ours, call_id, callee, to_callee)).flatten();
+    [upper, entry(ours, call_id, caller, to_caller)].into_iter().flatten()
+}
+
+/// Writes into our entry of a response where the callee wants to be reached, for the requests
+/// that the caller will send. `caller` is where the request came from, and `before` how many
+/// entries it had when it came.
+//= RFC 3261 16.7
+// "When a proxy does decide to modify the Record-Route header"
+pub(crate) fn face_callee(
+    ours: Ours<'_>,
+    response: &Message<'_>,
+    (caller, before): (&Flow, usize),
+    edit: &mut Editor<'_>,
+) {
+    let lowest = response.values(Name::RecordRoute).count().checked_sub(before + 1);
+    let Some(lowest) = lowest else { return };
+    let Some(mut found) = own_entry(ours, response, lowest) else { return };
+    let mut at = lowest;
+    // Two entries of ours hold a flow each, and the upper one faces the callee.
+    if found.cookie.flow.is_some() {
+        let upper = at.checked_sub(1).and_then(|at| own_entry(ours, response, at));
+        let Some(upper) = upper.filter(|upper| upper.cookie.flow.is_some()) else { return };
+        (found, at) = (upper, at - 1);
+    }
+    let source = sender(ours, caller);
+    let cookie = Cookie { source, hop: next_hop(ours, response, at), flow: found.cookie.flow };
+    let mut text = Vec::with_capacity(crate::route::cookie::TEXT_MAX);
+    cookie.write(&ours.setup.keys, response.call_id(), &mut text);
+    edit.replace_part(found.text, &text);
+}
+
+struct OwnEntry<'m> {
+    cookie: Cookie,
+    /// The cookie as it stands there.
+    text: &'m [u8],
+}
+
+fn own_entry<'m>(ours: Ours<'_>, response: &Message<'m>, at: usize) -> Option<OwnEntry<'m>> {
+    let entry = NameAddr::parse(response.values(Name::RecordRoute).nth(at)?).ok()?;
+    let Ok(Uri::Sip(uri)) = entry.uri() else { return None };
+    let (text, socket) = (uri.user?, ours.socket_of(&uri).unwrap_or(SocketId(0)));
+    let cookie = Cookie::read(&ours.setup.keys, response.call_id(), text, socket)?;
+    Some(OwnEntry { cookie, text })
+}
+
+/// Where requests of the dialog go behind the entry at `at`: to the proxy above it, or to the
+/// Contact.
+fn next_hop(ours: Ours<'_>, message: &Message<'_>, at: usize) -> Tag {
+    let above = at.checked_sub(1).and_then(|at| message.values(Name::RecordRoute).nth(at));
+    let above = above.and_then(|value| NameAddr::parse(value).ok());
+    let next = above.or_else(|| message.contacts().next().and_then(|contact| contact.ok()));
+    let next = next.and_then(|next| next.uri().ok());
+    next.and_then(|uri| hop_tag(&ours.setup.keys, &uri)).unwrap_or(0)
+}
+
+/// The tag of who sends over this flow. A peer may send from elsewhere, and our own address
+/// means that the request was here before.
+fn sender(ours: Ours<'_>, side: &Flow) -> Tag {
+    let ip: IpAddr = side.remote.ip();
+    let anywhere =
+        matches!(Caller::by_flow(ours.snapshot, side), Caller::Peer(_)) || ours.is_our_address(ip);
+    if anywhere { 0 } else { source_tag(&ours.setup.keys, ip) }
 }
 
 /// A phone at our own address that names no port could be taken for us.
@@ -49,17 +130,12 @@ fn names(uri: &Uri<'_>, flow: &Flow) -> bool {
     flow.transport == Transport::Udp && datagram && !sip.secure && remote == Some(flow.remote)
 }
 
-fn entry(
-    ours: Ours<'_>,
-    request: &Message<'_>,
-    side: &Flow,
-    flow: Option<Flow>,
-) -> Option<Vec<u8>> {
+fn entry(ours: Ours<'_>, call_id: &[u8], side: &Flow, cookie: Cookie) -> Option<Vec<u8>> {
     use core::fmt::Write;
     let listener = ours.listener(side)?;
     let mut out = Vec::with_capacity(128);
     out.extend_from_slice(b"<sip:");
-    Cookie { flow }.write(&ours.setup.keys, request.call_id(), &mut out);
+    cookie.write(&ours.setup.keys, call_id, &mut out);
     let mut text = Text(&mut out);
     // Writing to memory cannot fail.
     let _ = write!(text, "@{}", listener.public());

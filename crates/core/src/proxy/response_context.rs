@@ -25,6 +25,8 @@ pub(crate) struct ResponseContext {
     pub(crate) flow: Flow,
     /// The request as received; gone once a final response went back.
     pub(crate) request: Option<StoredMessage>,
+    /// How many Record-Route entries it had.
+    pub(crate) record_routes: usize,
     /// What its Route headers said.
     pub(crate) route: OwnRoute,
     /// Whether it is an INVITE.

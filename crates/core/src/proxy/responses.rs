@@ -7,9 +7,10 @@ use crate::flow::Flow;
 use crate::limits;
 use crate::node::{Node, Timer};
 use crate::proxy::kept_here::drop_asserted;
+use crate::proxy::record_route;
 use crate::proxy::response_context::{Best, BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
-use crate::route::ours::address_of;
+use crate::route::ours::{Ours, address_of};
 use crate::servers::Outgoing;
 use crate::status;
 use crate::time::Instant;
@@ -294,6 +295,13 @@ impl Node {
         let server = context.server;
         let mut edit = Editor::new(response);
         edit.pop_via();
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        record_route::face_callee(
+            ours,
+            response,
+            (&context.flow, context.record_routes),
+            &mut edit,
+        );
         drop_asserted(&self.snapshot, source, response, &mut edit);
         if context.flow.transport.is_reliable() {
             edit.complete_content_length();

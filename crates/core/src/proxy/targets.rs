@@ -55,6 +55,7 @@ impl Node {
             server,
             flow,
             request: Some(request.to_stored()),
+            record_routes: request.values(Name::RecordRoute).count(),
             route,
             is_invite,
             breadth: breadth_of(request),

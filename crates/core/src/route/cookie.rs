@@ -5,31 +5,67 @@
 //! far side, so that the dialog outlives a restart without anything being remembered. It is
 //! bound to the Call-ID: a cookie of one call opens no door for another.
 //!
-//! Layout before base64url: one byte of kind, then for a flow cookie the transport, the
-//! connection (8 bytes), over TLS the name that was certified (8), the port (2) and the address
-//! (4 or 16); then 16 bytes of MAC.
+//! It opens one way only (E1, F1, F2 of the threat list): it says from which address its requests
+//! come and which next hop they may name, so that who holds the cookie of one call cannot send
+//! anything to anybody else with it.
+//!
+//! Layout before base64url: one byte of kind, the source (4) and the hop (4), then for a flow
+//! cookie the transport, the connection (8), over TLS the name that was certified (8), the port
+//! (2) and the address (4 or 16); then 16 bytes of MAC.
 
 use crate::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
 use crate::keys::Keys;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use ringway_wire::{Host, Uri};
 
 /// What a cookie of ours says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Cookie {
+    /// From where requests with this cookie come; 0 where they may come from anywhere.
+    pub(crate) source: Tag,
+    /// Where they go if not over the flow; 0 where they go nowhere else.
+    pub(crate) hop: Tag,
     /// The way to the side of the dialog that this Record-Route entry faces, where the
     /// Request-URI alone may not lead there. The socket is that of the entry itself.
     pub(crate) flow: Option<Flow>,
 }
 
-const LABEL: &[u8] = b"record-route 1";
+/// A short keyed hash of an address or a host: what has the same one may be taken for the same by
+/// who cannot choose it, and whoever brings a cookie back cannot.
+pub(crate) type Tag = u32;
+
+/// The tag of an address that requests come from.
+pub(crate) fn source_tag(keys: &Keys, source: IpAddr) -> Tag {
+    // The bit that is set keeps 0 for "anybody".
+    let bits = match source.to_canonical() {
+        IpAddr::V4(v4) => u128::from(u32::from(v4)),
+        IpAddr::V6(v6) => u128::from(v6),
+    };
+    keys.hash64(b"cookie source", &[&bits.to_be_bytes()]) as u32 | 1
+}
+
+/// The tag of the host and port that a URI sends a request to, or `None` if it names none.
+pub(crate) fn hop_tag(keys: &Keys, uri: &Uri<'_>) -> Option<Tag> {
+    let Uri::Sip(sip) = uri else { return None };
+    let port = sip.port.unwrap_or(0).to_be_bytes();
+    let hash = |kind: &[u8], host: &[u8]| keys.hash64(b"cookie hop", &[kind, host, &port]);
+    let hash = match sip.maddr().unwrap_or(sip.host) {
+        Host::V4(v4) => hash(b"4", &v4.octets()),
+        Host::V6(v6) => hash(b"6", &v6.octets()),
+        Host::Name(name) => hash(b"n", &name.to_ascii_lowercase()),
+    };
+    Some(hash as u32 | 1)
+}
+
+const LABEL: &[u8] = b"record-route 2";
 const MAC_LEN: usize = 16;
 const PLAIN: u8 = 1;
 const FLOW_V4: u8 = 2;
 const FLOW_V6: u8 = 3;
-/// The longest cookie before encoding: kind, transport, connection, name, port, IPv6 address,
-/// MAC.
-const RAW_MAX: usize = 1 + 1 + 8 + 8 + 2 + 16 + MAC_LEN;
+/// The longest cookie before encoding: kind, source, hop, transport, connection, name, port, IPv6
+/// address, MAC.
+const RAW_MAX: usize = 1 + 4 + 4 + 1 + 8 + 8 + 2 + 16 + MAC_LEN;
 /// The same after encoding, four characters for three bytes.
 pub(crate) const TEXT_MAX: usize = RAW_MAX.div_ceil(3) * 4;
 
@@ -37,11 +73,17 @@ impl Cookie {
     /// Writes the cookie for the dialog of this Call-ID.
     pub(crate) fn write(self, keys: &Keys, call_id: &[u8], out: &mut Vec<u8>) {
         let mut raw = Raw { bytes: [0; RAW_MAX], len: 0 };
+        raw.put(&[match self.flow {
+            None => PLAIN,
+            Some(flow) if flow.remote.is_ipv4() => FLOW_V4,
+            Some(_) => FLOW_V6,
+        }]);
+        raw.put(&self.source.to_be_bytes());
+        raw.put(&self.hop.to_be_bytes());
         match self.flow {
-            None => raw.put(&[PLAIN]),
+            None => {}
             Some(flow) => {
-                let kind = if flow.remote.is_ipv4() { FLOW_V4 } else { FLOW_V6 };
-                raw.put(&[kind, transport_code(flow.transport)]);
+                raw.put(&[transport_code(flow.transport)]);
                 raw.put(&flow.connection.0.to_be_bytes());
                 if flow.transport.is_secure() {
                     raw.put(&flow.certified.0.to_be_bytes());
@@ -72,8 +114,11 @@ impl Cookie {
             return None;
         }
         let (&kind, rest) = said.split_first()?;
+        let (source, rest) = rest.split_first_chunk::<4>()?;
+        let (hop, rest) = rest.split_first_chunk::<4>()?;
+        let (source, hop) = (Tag::from_be_bytes(*source), Tag::from_be_bytes(*hop));
         if kind == PLAIN {
-            return Some(Self { flow: None });
+            return Some(Self { source, hop, flow: None });
         }
         let (&transport, rest) = rest.split_first()?;
         let transport = transport_of(transport)?;
@@ -95,7 +140,7 @@ impl Cookie {
             remote: SocketAddr::new(ip, u16::from_be_bytes(*port)),
             certified: CertifiedName(u64::from_be_bytes(*certified)),
         };
-        Some(Self { flow: Some(flow) })
+        Some(Self { source, hop, flow: Some(flow) })
     }
 }
 
@@ -205,18 +250,37 @@ mod tests {
         let plain = [None, Some(flow("192.0.2.7:40000")), Some(flow("[2001:db8::7]:5060"))];
         for flow in plain.into_iter().chain(secure) {
             let mut text = Vec::new();
-            Cookie { flow }.write(&keys(), b"call-1", &mut text);
+            let cookie = Cookie { source: 7, hop: u32::MAX, flow };
+            cookie.write(&keys(), b"call-1", &mut text);
             assert!(text.len() <= TEXT_MAX);
             let read = Cookie::read(&keys(), b"call-1", &text, SocketId(3));
-            assert_eq!(read, Some(Cookie { flow }));
+            assert_eq!(read, Some(cookie));
         }
+    }
+
+    #[test]
+    fn tags_tell_hosts_and_addresses_apart() {
+        let tag = |uri: &str| hop_tag(&keys(), &Uri::parse(uri.as_bytes()).expect("a URI"));
+        let same = tag("sip:a@Host.example;x=y");
+        assert!(same.is_some());
+        assert_eq!(tag("sip:b@hOST.example"), same);
+        assert_eq!(tag("sip:other.example;maddr=host.example"), same);
+        for other in ["sip:host.example:5060", "sip:host2.example", "sip:192.0.2.1", "tel:+1"] {
+            assert_ne!(tag(other), same, "{other}");
+        }
+        assert_ne!(tag("sip:192.0.2.1"), tag("sip:[::ffff:192.0.2.1]"));
+        let source = |ip: &str| source_tag(&keys(), ip.parse().expect("an address"));
+        assert_eq!(source("192.0.2.1"), source("::ffff:192.0.2.1"));
+        assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+        assert_ne!(source("::1"), 0);
     }
 
     // B6: any changed bit, another call, another key: refused.
     #[test]
     fn b6_a_changed_cookie_is_refused() {
         let mut text = Vec::new();
-        Cookie { flow: Some(flow("192.0.2.7:40000")) }.write(&keys(), b"call-1", &mut text);
+        let cookie = Cookie { source: 1, hop: 2, flow: Some(flow("192.0.2.7:40000")) };
+        cookie.write(&keys(), b"call-1", &mut text);
         assert_eq!(Cookie::read(&keys(), b"call-2", &text, SocketId(3)), None);
         assert_eq!(Cookie::read(&Keys::new(&[8; 32]), b"call-1", &text, SocketId(3)), None);
         for at in 0..text.len() {

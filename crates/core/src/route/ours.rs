@@ -48,6 +48,11 @@ impl<'a> Ours<'a> {
         }
     }
 
+    /// Whether one of our sockets has this address.
+    pub(crate) fn is_our_address(self, ip: IpAddr) -> bool {
+        self.listens(ip, None)
+    }
+
     fn listens(self, ip: IpAddr, port: Option<u16>) -> bool {
         let ip = ip.to_canonical();
         let fits =

@@ -1,10 +1,12 @@
 //! RFC 3261 §16.4: the Route headers that name ourselves, and strict routers before us.
 
 use crate::flow::{Flow, SocketId};
+use crate::keys::Keys;
 use crate::reject::Reject;
-use crate::route::cookie::Cookie;
+use crate::route::cookie::{Cookie, hop_tag, source_tag};
 use crate::route::ours::Ours;
 use alloc::boxed::Box;
+use core::net::IpAddr;
 use ringway_wire::{Message, Name, NameAddr, SipUri, Uri};
 
 /// What the Route headers of a request told us about ourselves.
@@ -17,6 +19,8 @@ pub(crate) struct OwnRoute {
     pub(crate) signed: bool,
     /// The way to the other side, if the last of our cookies holds one.
     pub(crate) flow: Option<Flow>,
+    /// What the last of our cookies allows.
+    cookie: Cookie,
     /// The request came through a strict router: its Request-URI was ours, and this, the last
     /// Route value (which goes too), is the real one.
     pub(crate) strict_target: Option<Box<[u8]>>,
@@ -54,6 +58,27 @@ impl OwnRoute {
         (self.strict_target.is_none() || rest.peek().is_some()).then_some(first)
     }
 
+    /// Whether a request from this address may go where it wants to go because of its dialog
+    /// alone. What a dialog does not answer for is not refused, but its sender must be known.
+    pub(crate) fn opens(&self, keys: &Keys, request: &Message<'_>, source: IpAddr) -> bool {
+        if !self.signed {
+            return false;
+        }
+        if ![0, source_tag(keys, source)].contains(&self.cookie.source) {
+            return false;
+        }
+        let next = self.next(request);
+        if next.is_none() && self.flow.is_some() {
+            return true;
+        }
+        let next = match next {
+            Some(next) => NameAddr::parse(next).ok().and_then(|next| next.uri().ok()),
+            None => Uri::parse(self.strict_target.as_deref().unwrap_or(request.request_uri())).ok(),
+        };
+        let hop = next.and_then(|next| hop_tag(keys, &next));
+        hop == Some(self.cookie.hop)
+    }
+
     /// A Request-URI that is one of our own Record-Route URIs was put there by a strict router.
     fn fix_strict_route(&mut self, ours: Ours<'_>, request: &Message<'_>) -> Result<bool, Reject> {
         let Ok(Uri::Sip(uri)) = request.uri() else { return Ok(false) };
@@ -81,6 +106,7 @@ impl OwnRoute {
         // Only a request inside a dialog may use what a dialog was allowed.
         self.signed = request.to().is_ok_and(|to| to.tag().is_some());
         self.flow = cookie.flow;
+        self.cookie = cookie;
         Ok(())
     }
 }

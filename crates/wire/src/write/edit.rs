@@ -65,6 +65,15 @@ impl<'m> Editor<'m> {
         self.splice(start..start + value.len(), from);
     }
 
+    /// Replaces a part of the received message, a slice of its text.
+    pub fn replace_part(&mut self, part: &[u8], new: &[u8]) {
+        let raw = self.message.raw().as_ptr_range();
+        let inside = raw.start <= part.as_ptr() && part.as_ptr_range().end <= raw.end;
+        assert!(inside, "a part of another message");
+        let start = offset(&self.message, part);
+        self.replace(start..start + part.len(), new);
+    }
+
     /// Replaces the Request-URI; a response has none.
     pub fn set_request_uri(&mut self, uri: &[u8]) {
         if !self.message.is_request() {
