@@ -35,6 +35,7 @@ pub mod account;
 pub mod binding;
 pub mod address_of_record;
 pub mod flow;
+pub mod origin;
 pub mod timers;
 mod arena;
 pub mod time;

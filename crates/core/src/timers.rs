@@ -174,7 +174,11 @@ impl<T: Copy> Wheel<T> {
         // The highest bit in which the ticks differ says how far away it is.
         let highest = 63 - (tick ^ self.tick).leading_zeros();
         let level = ((highest / BITS) as usize).min(LEVELS - 1);
-        let at = (tick >> (BITS * level as u32)) as usize % SLOTS;
+        let shift = BITS * level as u32;
+        // What is more than a whole turn of the highest level away waits in its last slot, and is
+        // put anew when that comes.
+        let turns = ((tick >> shift) - (self.tick >> shift)).min(SLOTS as u64 - 1);
+        let at = ((self.tick >> shift) + turns) as usize % SLOTS;
         let head = &mut self.heads[level][at];
         entry.place = Place::Slot { level: level as u8, slot: at as u8 };
         entry.previous = NONE;
@@ -302,6 +306,25 @@ mod tests {
             self.0 ^= self.0 >> 7;
             self.0 ^= self.0 << 17;
             self.0 % n
+        }
+    }
+
+    /// Neither milliseconds beyond 32 bits nor a century of sleep confuses it.
+    #[test]
+    fn e10_a_century_is_no_longer_than_it_is() {
+        const YEAR: u64 = 365 * 86_400 * 1_000_000;
+        for start in [0, (1 << 32) * 1_000 - 7, (1 << 48) - 3, u64::MAX - 101 * YEAR] {
+            let mut wheel = Wheel::new();
+            let after = [1, 500_000, (1 << 32) * 1_000, YEAR, 100 * YEAR];
+            for (n, later) in after.iter().enumerate() {
+                wheel.schedule(us(start + later), n);
+            }
+            for (n, later) in after.iter().enumerate() {
+                let at = us(start + later);
+                assert_eq!(wheel.pop_due(us(start + later - 1)), None, "{start} {n}");
+                assert_eq!(wheel.pop_due(at), Some((at, n)), "{start} {n}");
+            }
+            assert!(wheel.is_empty());
         }
     }
 

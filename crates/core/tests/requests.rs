@@ -651,3 +651,23 @@ fn a20_nothing_is_unpacked_here() {
     let sent = world.receive(EDGE, &request("MESSAGE", "sip:bob@example.org", packed));
     assert_eq!(sent.last().expect("the copy").one("Content-Encoding"), "gzip");
 }
+
+/// The numbers of a dialog are for its phones to judge; what is no number is refused.
+#[test]
+//= RFC 3261 8.1.1.5 type=test
+fn e15_the_order_of_a_dialog_is_kept_by_its_phones() {
+    let mut world = with_bob(BOB, "<sip:bob@192.0.2.21>");
+    let (_, ok) = call(&mut world, EDGE, "");
+    let (routes, tag) = (route_set(&ok, true), tag_of_callee(&ok));
+    for (number, status) in [("1", None), ("2147483647", None), ("2147483648", Some(400))] {
+        let text = in_dialog("INFO", "sip:bob@192.0.2.21", &routes, ("caller", &tag));
+        let text = text.replace("CSeq: 2 ", &format!("CSeq: {number} "));
+        let text = text.replace("z9hG4bKINFO", &format!("z9hG4bK{number}"));
+        let sent = world.receive(EDGE, &text);
+        let sent = sent.last().expect("one or the other");
+        match status {
+            Some(status) => assert_eq!(sent.status(), status),
+            None => assert_eq!(sent.one("CSeq"), format!("{number} INFO")),
+        }
+    }
+}

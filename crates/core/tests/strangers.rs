@@ -50,7 +50,7 @@ fn leaves_nothing(world: &mut World, from: &str, text: &str) -> Option<Sent> {
 
 #[test]
 //= RFC 3261 22.1 type=test
-fn b4_every_method_is_challenged_and_leaves_nothing() {
+fn b4_e16_every_method_is_challenged_and_leaves_nothing() {
     for method in METHODS {
         for uri in ["sip:bob@example.org", "sip:example.org", "sip:x@far.example", "tel:+1"] {
             for from in [STRANGER, "tcp#5 203.0.113.1:40000", "[2001:db8:7::1]:5060"] {

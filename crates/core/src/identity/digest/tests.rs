@@ -302,7 +302,7 @@ fn a_secret_of_zeros_opens_nothing() {
 
 #[test]
 //= RFC 8760 2.6 type=test
-fn c8_the_uri_may_differ_where_the_request_was_retargeted() {
+fn c8_c11_the_uri_may_differ_where_the_request_was_retargeted() {
     let world = world();
     for (method, target, uri, right) in [
         ("REGISTER", "sip:example.org", "sip:example.org:5060", true),
