@@ -29,6 +29,7 @@ pub use crate::frame::{Frame, FrameError, Framer};
 pub use crate::header::address::NameAddr;
 pub use crate::header::cseq::CSeq;
 pub use crate::header::params::{Iter as ParamsIter, Params};
+pub use crate::header::session_id::SessionId;
 pub use crate::header::via::Via;
 pub use crate::message::{
     Contacts, Framing, Header, Message, StoredMessage, delta_seconds, head_of, parse,

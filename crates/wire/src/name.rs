@@ -134,6 +134,7 @@ names! {
     Reason "Reason",
     Warning "Warning",
     Replaces "Replaces",
+    SessionId "Session-ID",
 }
 
 /// The names by [`slot`]; `Other` is an empty slot.

@@ -9,6 +9,7 @@ use crate::node::{Node, Timer};
 use crate::proxy::kept_here::drop_asserted;
 use crate::proxy::record_route;
 use crate::proxy::response_context::{Best, BranchState, Outcome, ResponseContext};
+use crate::proxy::session_id;
 use crate::reject::Reject;
 use crate::route::ours::{Ours, address_of};
 use crate::servers::Outgoing;
@@ -118,6 +119,7 @@ impl Node {
                 let mut edit = Editor::new(response);
                 edit.pop_via();
                 drop_asserted(&self.snapshot, source, response, &mut edit);
+                session_id::drop_malformed(response, &mut edit);
                 edit.finish(&mut bytes);
                 let bytes = bytes.into_boxed_slice();
                 let outcome = match status {
@@ -266,13 +268,18 @@ impl Node {
         if is_challenge(*status) {
             //= RFC 3261 16.7
             // "the proxy MUST collect any WWW-Authenticate and Proxy-Authenticate"
+            let mut is_aggregated = false;
             for (other, branch) in context.branches.iter().enumerate() {
                 if let BranchState::Done(Outcome::Response { status, bytes }) = &branch.state
                     && is_challenge(*status)
                     && other != at
                 {
                     collect_challenges(bytes, &mut edit);
+                    is_aggregated = true;
                 }
+            }
+            if is_aggregated {
+                session_id::of_nobody(&response, &mut edit);
             }
         }
         if context.flow.transport.is_reliable() {
@@ -303,6 +310,7 @@ impl Node {
             &mut edit,
         );
         drop_asserted(&self.snapshot, source, response, &mut edit);
+        session_id::drop_malformed(response, &mut edit);
         if context.flow.transport.is_reliable() {
             edit.complete_content_length();
         }

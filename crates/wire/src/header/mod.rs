@@ -4,3 +4,4 @@ pub(crate) mod params;
 pub(crate) mod address;
 pub(crate) mod via;
 pub(crate) mod cseq;
+pub(crate) mod session_id;

@@ -42,22 +42,28 @@ impl<'o> RequestWriter<'o> {
 pub fn write_ack(out: &mut Vec<u8>, invite: &Message<'_>, response: &Message<'_>) -> Range<usize> {
     //= RFC 3261 17.1.1.3
     // "The To header field in the ACK MUST equal the To header field in the response"
-    hop_request(out, invite, b"ACK", response.header(Name::To))
+    hop_request(out, invite, b"ACK", response.header(Name::To)).finish(None)
 }
 
 /// Writes the CANCEL for an INVITE (RFC 3261 §9.1).
 pub fn write_cancel(out: &mut Vec<u8>, invite: &Message<'_>) -> Range<usize> {
     //= RFC 3261 9.1
     // "the numeric part of CSeq, and From header fields in the CANCEL request MUST be identical"
-    hop_request(out, invite, b"CANCEL", invite.header(Name::To))
+    let mut cancel = hop_request(out, invite, b"CANCEL", invite.header(Name::To));
+    //= RFC 7989 7
+    // "be identical to the Session-ID header field value included in the"
+    if let Some(session) = invite.header(Name::SessionId) {
+        cancel.header("Session-ID", session);
+    }
+    cancel.finish(None)
 }
 
-fn hop_request(
-    out: &mut Vec<u8>,
+fn hop_request<'o>(
+    out: &'o mut Vec<u8>,
     invite: &Message<'_>,
     method: &[u8],
     to: Option<&[u8]>,
-) -> Range<usize> {
+) -> RequestWriter<'o> {
     let mut request = RequestWriter::new(out, method, invite.request_uri());
     request.header("Via", invite.values(Name::Via).next().unwrap_or_default());
     for value in invite.all(Name::Route) {
@@ -71,7 +77,7 @@ fn hop_request(
     request.out.extend_from_slice(method);
     request.out.extend_from_slice(b"\r\n");
     request.header("Max-Forwards", b"70");
-    request.finish(None)
+    request
 }
 
 #[cfg(test)]
@@ -84,7 +90,7 @@ mod tests {
         v: SIP/2.0/UDP us;branch=z9hG4bKx;rport, SIP/2.0/UDP them\r\n\
         Route: <sip:p;lr>,\r\n <sip:q>\r\nf: <sip:a@h>;tag=1\r\nt: <sip:b@h>\r\ni: c\r\n\
         CSeq: 0007\r\n INVITE\r\nContact: <sip:a@i>\r\nProxy-Authorization: Digest x\r\n\
-        Route: <sip:r>\r\nl: 2\r\n\r\nab";
+        Route: <sip:r>\r\nsession-id: x;remote=y\r\nl: 2\r\n\r\nab";
 
     fn hop(write: impl FnOnce(&mut Vec<u8>, &Message<'_>) -> Range<usize>) -> String {
         let mut index = Index::new();
@@ -122,7 +128,8 @@ mod tests {
             hop(write_cancel),
             "CANCEL sip:b@h SIP/2.0|Via: SIP/2.0/UDP us;branch=z9hG4bKx;rport|\
              Route: <sip:p;lr>, <sip:q>|Route: <sip:r>|From: <sip:a@h>;tag=1|\
-             To: <sip:b@h>|Call-ID: c|CSeq: 7 CANCEL|Max-Forwards: 70|Content-Length: 0||"
+             To: <sip:b@h>|Call-ID: c|CSeq: 7 CANCEL|Max-Forwards: 70|\
+             Session-ID: x;remote=y|Content-Length: 0||"
         );
     }
 
