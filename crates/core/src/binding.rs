@@ -2,7 +2,10 @@
 
 use crate::flow::Flow;
 use crate::time::Instant;
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
 
 /// One contact under which an address-of-record can be reached, as a REGISTER left it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,6 +14,16 @@ pub struct Binding {
     pub contact: Box<[u8]>,
     /// Parameters of the Contact header other than `q` and `expires`, each with its `;`.
     pub params: Box<[u8]>,
+    /// Which device it is: the URN in `+sip.instance` without `<>`, as [`instance_id`] writes it;
+    /// empty where none was given (RFC 5626 §4.1).
+    pub instance: Box<[u8]>,
+    /// Which of its flows; 0: it is no outbound registration (RFC 5626 §6).
+    pub reg_id: u32,
+    /// The Path of the REGISTER, its values in order and separated by `, `; empty where there was
+    /// none (RFC 3327 §5.3).
+    pub path: Box<[u8]>,
+    /// Temporary GRUUs of its instance that were made before this are void (RFC 5627 §5.1).
+    pub gruus_since: Instant,
     /// Preference in thousandths, 0 to 1000 (RFC 3261 §20.10); 1000 where none was given.
     pub q: u16,
     /// When it ends.
@@ -27,4 +40,68 @@ pub struct Binding {
     pub flow: Flow,
     /// User-Agent of that REGISTER, cut to 128 bytes; may be empty.
     pub user_agent: Box<[u8]>,
+}
+
+impl Binding {
+    /// What tells it from the other bindings of its address-of-record: the flow of an outbound
+    /// registration, written as `REG-ID INSTANCE`; else the contact URI. No URI begins with a
+    /// digit, so neither is ever taken for the other.
+    //= RFC 5626 6
+    // "the corresponding binding is between an AOR and the"
+    pub fn key(&self) -> Cow<'_, [u8]> {
+        if self.reg_id == 0 {
+            return Cow::Borrowed(&self.contact);
+        }
+        let mut key = format!("{} ", self.reg_id).into_bytes();
+        key.extend_from_slice(&self.instance);
+        Cow::Owned(key)
+    }
+}
+
+/// The instance in the value of a `+sip.instance` parameter (`"<urn:…>"`), in one spelling for
+/// equal URNs; empty if it is not of that form.
+//= RFC 5626 4.1
+// "extracted" from the value in the "sip.instance" media feature
+pub fn instance_id(value: &[u8]) -> Box<[u8]> {
+    let quoted = value.trim_ascii();
+    let quoted = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    let urn = quoted.and_then(|rest| rest.strip_prefix(b"<")?.strip_suffix(b">"));
+    urn.map(|urn| spelling(urn).into()).unwrap_or_default()
+}
+
+/// The one spelling of a URN: `urn` and its namespace are the same in any case (RFC 2141 §5), and a
+/// UUID is as a whole (RFC 4122 §3).
+pub(crate) fn spelling(urn: &[u8]) -> Vec<u8> {
+    let mut colons = urn.iter().enumerate().filter(|(_, byte)| **byte == b':');
+    let (scheme, namespace) = (colons.next(), colons.next());
+    let mut urn = urn.to_vec();
+    let (Some((first, _)), Some((second, _))) = (scheme, namespace) else { return urn };
+    if urn[..first].eq_ignore_ascii_case(b"urn") {
+        let is_uuid = urn[first + 1..second].eq_ignore_ascii_case(b"uuid");
+        let end = if is_uuid { urn.len() } else { second };
+        urn[..end].make_ascii_lowercase();
+    }
+    urn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::instance_id;
+
+    #[test]
+    fn equal_instances_have_one_spelling() {
+        for (value, expected) in [
+            ("\"<urn:uuid:F81D4FAE-7DEC>\"", "urn:uuid:f81d4fae-7dec"),
+            (" \"<URN:UUID:f81d4fae-7dec>\" ", "urn:uuid:f81d4fae-7dec"),
+            ("\"<URN:GSMA:imei:90420156-025763-A>\"", "urn:gsma:imei:90420156-025763-A"),
+            ("\"<x:Y:Z>\"", "x:Y:Z"),
+            ("\"<>\"", ""),
+            ("<urn:uuid:1>", ""),
+            ("\"urn:uuid:1\"", ""),
+            ("\"", ""),
+            ("", ""),
+        ] {
+            assert_eq!(*instance_id(value.as_bytes()), *expected.as_bytes(), "{value}");
+        }
+    }
 }

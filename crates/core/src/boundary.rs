@@ -189,9 +189,9 @@ pub enum Answer {
 /// One change of what survives a restart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Write {
-    /// This is now the binding of this address-of-record with this contact text.
+    /// This is now the binding of this address-of-record with this [key](Binding::key).
     PutBinding(AddressOfRecord, Binding),
-    /// The binding with this contact text is gone.
+    /// The binding with this key is gone.
     DropBinding(AddressOfRecord, Box<[u8]>),
     /// This account is new, or has changed.
     PutAccount(Account),

@@ -11,6 +11,7 @@ use crate::boundary::Write;
 use crate::flow::ConnectionId;
 use crate::keys::Keys;
 use crate::time::Instant;
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -34,8 +35,8 @@ pub struct Location {
     /// Which of them bring bindings over which connection.
     proposed_over: BTreeSet<(ConnectionId, Proposal)>,
     last_proposal: u64,
-    /// Contacts of which the store may believe something else than is true here, because it
-    /// never said that it kept what came last; with the moment, counted like proposals.
+    /// Bindings, by their keys, of which the store may believe something else than is true here,
+    /// because it never said that it kept what came last; with the moment, counted like proposals.
     doubts: BTreeMap<(AddressOfRecord, Box<[u8]>), u64>,
 }
 
@@ -90,36 +91,41 @@ impl Location {
     }
 
     /// What the store is to be told besides, whenever it is told something about this user: the
-    /// truth about each contact whose last commit is under way or in doubt.
+    /// truth about each binding whose last commit is under way or in doubt.
     pub fn unsettled(&self, aor: &AddressOfRecord, now: Instant) -> Vec<Write> {
         if self.doubts.is_empty() && self.proposals.is_empty() {
             return Vec::new();
         }
         let doubts = self.doubts.range((aor.clone(), Box::default())..);
         let doubts = doubts.take_while(|((owner, _), _)| owner == aor);
-        let doubts = doubts.map(|((_, contact), _)| &**contact);
-        let proposed = self.proposed(aor).flat_map(|(_, writes)| writes).filter_map(contact_of);
+        let doubts = doubts.map(|((_, key), _)| Cow::Borrowed(&**key));
+        let proposed = self.proposed(aor).flat_map(|(_, writes)| writes).filter_map(key_of);
         self.truth(aor, doubts.chain(proposed).collect(), now)
     }
 
-    fn truth(&self, aor: &AddressOfRecord, contacts: BTreeSet<&[u8]>, now: Instant) -> Vec<Write> {
-        if contacts.is_empty() {
+    fn truth(
+        &self,
+        aor: &AddressOfRecord,
+        keys: BTreeSet<Cow<'_, [u8]>>,
+        now: Instant,
+    ) -> Vec<Write> {
+        if keys.is_empty() {
             return Vec::new();
         }
         let expected = self.expected(aor, now);
-        let truth = |contact: &[u8]| match expected.iter().find(|b| *b.contact == *contact) {
+        let truth = |key: Cow<'_, [u8]>| match expected.iter().find(|b| b.key() == key) {
             Some(binding) => Write::PutBinding(aor.clone(), binding.clone()),
-            None => Write::DropBinding(aor.clone(), contact.into()),
+            None => Write::DropBinding(aor.clone(), key.into()),
         };
-        contacts.into_iter().map(truth).collect()
+        keys.into_iter().map(truth).collect()
     }
 
     /// The store is told this without anybody waiting for it. Until it says that it has it, it
     /// is in doubt. The number is for [`Self::settled`].
     pub fn doubt(&mut self, writes: &[Write]) -> u64 {
         self.last_proposal += 1;
-        for (aor, contact) in writes.iter().filter_map(place_of) {
-            self.doubts.insert((aor.clone(), contact.into()), self.last_proposal);
+        for (aor, key) in writes.iter().filter_map(place_of) {
+            self.doubts.insert((aor.clone(), key.into()), self.last_proposal);
         }
         self.last_proposal
     }
@@ -129,8 +135,8 @@ impl Location {
         if self.doubts.is_empty() {
             return;
         }
-        for (aor, contact) in writes.iter().filter_map(place_of) {
-            let place = (aor.clone(), contact.into());
+        for (aor, key) in writes.iter().filter_map(place_of) {
+            let place = (aor.clone(), key.into());
             if self.doubts.get(&place).is_some_and(|&since| since <= number) {
                 self.doubts.remove(&place);
             }
@@ -174,10 +180,10 @@ impl Location {
     }
 
     /// The store does not say that it has it: it never was. A store that was only slow may have
-    /// it all the same, so it is to be told the truth about these contacts.
+    /// it all the same, so it is to be told the truth about these bindings.
     pub fn withdraw(&mut self, proposal: Proposal, now: Instant) -> Vec<Write> {
         let Some((aor, writes)) = self.take(proposal) else { return Vec::new() };
-        self.truth(&aor, writes.iter().filter_map(contact_of).collect(), now)
+        self.truth(&aor, writes.iter().filter_map(key_of).collect(), now)
     }
 
     /// At start: a binding known from the store. Its connection is gone with the process that
@@ -363,19 +369,19 @@ impl Location {
     }
 }
 
-/// Applies one write to the bindings of its user. A contact is found by its text; the registrar
-/// has compared URIs and says which text goes.
+/// Applies one write to the bindings of its user. A binding is found by its key; the registrar has
+/// compared URIs and says which key goes.
 fn change(bindings: &mut Vec<Binding>, write: Write) {
-    let place = |bindings: &[Binding], contact: &[u8]| {
-        bindings.iter().position(|binding| *binding.contact == *contact)
+    let place = |bindings: &[Binding], key: &[u8]| {
+        bindings.iter().position(|binding| *binding.key() == *key)
     };
     match write {
-        Write::PutBinding(_, binding) => match place(bindings, &binding.contact) {
+        Write::PutBinding(_, binding) => match place(bindings, &binding.key()) {
             Some(at) => bindings[at] = binding,
             None => bindings.push(binding),
         },
-        Write::DropBinding(_, contact) => {
-            if let Some(at) = place(bindings, &contact) {
+        Write::DropBinding(_, key) => {
+            if let Some(at) = place(bindings, &key) {
                 bindings.remove(at);
             }
         }
@@ -384,16 +390,16 @@ fn change(bindings: &mut Vec<Binding>, write: Write) {
 }
 
 /// What a write is about.
-fn place_of(write: &Write) -> Option<(&AddressOfRecord, &[u8])> {
+fn place_of(write: &Write) -> Option<(&AddressOfRecord, Cow<'_, [u8]>)> {
     match write {
-        Write::PutBinding(aor, binding) => Some((aor, &binding.contact)),
-        Write::DropBinding(aor, contact) => Some((aor, contact)),
+        Write::PutBinding(aor, binding) => Some((aor, binding.key())),
+        Write::DropBinding(aor, key) => Some((aor, Cow::Borrowed(&**key))),
         Write::PutAccount(_) | Write::DropAccount(_) => None,
     }
 }
 
-fn contact_of(write: &Write) -> Option<&[u8]> {
-    place_of(write).map(|(_, contact)| contact)
+fn key_of(write: &Write) -> Option<Cow<'_, [u8]>> {
+    place_of(write).map(|(_, key)| key)
 }
 
 /// The connections over which these writes bring bindings.
@@ -411,7 +417,7 @@ fn without(writes: &mut [Write], connection: ConnectionId, undone: &mut Vec<Writ
     for write in writes {
         let gone = match write {
             Write::PutBinding(aor, binding) if binding.flow.connection == connection => {
-                Write::DropBinding(aor.clone(), mem::take(&mut binding.contact))
+                Write::DropBinding(aor.clone(), binding.key().into())
             }
             _ => continue,
         };

@@ -260,6 +260,10 @@ impl Update<'_> {
         Ok(Binding {
             contact: contact.uri.into(),
             params,
+            instance: Box::default(),
+            reg_id: 0,
+            path: Box::default(),
+            gruus_since: now,
             q: q.ok_or(Reject::Malformed("Contact"))?,
             expires: now + Duration::from_secs(u64::from(expires_s)),
             refreshed: now,
@@ -289,7 +293,7 @@ impl Update<'_> {
                 (None, Fate::Stays | Fate::Goes) => {}
                 (Some(before), Fate::Stays) => bindings.push(before.clone()),
                 (Some(before), Fate::Goes) => {
-                    gone.push(Write::DropBinding(aor.clone(), before.contact.clone()));
+                    gone.push(Write::DropBinding(aor.clone(), before.key().into()));
                     changes.push((before.contact.clone(), RegistrationChange::Removed));
                 }
                 (before, Fate::Becomes(binding)) => {
@@ -300,7 +304,7 @@ impl Update<'_> {
                     changes.push((binding.contact.clone(), change));
                     // The same URI in other words: the new words count (RFC 4475 §3.3.13).
                     if let Some(old) = before.filter(|old| old.contact != binding.contact) {
-                        gone.push(Write::DropBinding(aor.clone(), old.contact.clone()));
+                        gone.push(Write::DropBinding(aor.clone(), old.key().into()));
                     }
                     bindings.push(binding.clone());
                     put.push(Write::PutBinding(aor.clone(), binding));

@@ -216,6 +216,10 @@ fn a_binding_of_nobody_is_not_brought_back_by_a_new_account() {
     let binding = Binding {
         contact: (*b"sip:ghost@127.0.0.1:9").into(),
         params: [].into(),
+        instance: [].into(),
+        reg_id: 0,
+        path: [].into(),
+        gruus_since: Instant::from_secs(1),
         q: 1000,
         expires: Instant::from_secs(u64::from(u32::MAX)),
         refreshed: Instant::from_secs(1),

@@ -50,11 +50,11 @@ impl Disk {
         for write in writes {
             match write {
                 Write::PutBinding(aor, binding) => {
-                    self.bindings.insert((aor, binding.contact.clone()), binding);
+                    self.bindings.insert((aor, binding.key().into()), binding);
                 }
                 Write::DropBinding(..) if self.flaw == Some(Flaw::Hoards) => {}
-                Write::DropBinding(aor, contact) => {
-                    self.bindings.remove(&(aor, contact));
+                Write::DropBinding(aor, key) => {
+                    self.bindings.remove(&(aor, key));
                 }
                 Write::DropAccount(aor) => self.bindings.retain(|(owner, _), _| *owner != aor),
                 // Accounts are part of the world's snapshot.

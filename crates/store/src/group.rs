@@ -8,6 +8,7 @@ use crate::limits::{QUEUED_WRITES, SWEEP_EVERY, WRITES_PER_COMMIT};
 use crate::{Store, StoreError};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::{CommitToken, Write};
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::io;
@@ -327,7 +328,7 @@ impl Batch {
 #[derive(PartialEq, Eq, Hash)]
 enum Fact<'a> {
     Account(&'a AddressOfRecord),
-    Binding(&'a AddressOfRecord, &'a [u8]),
+    Binding(&'a AddressOfRecord, Cow<'a, [u8]>),
 }
 
 /// The places, in order, of changes to facts that a later change decides.
@@ -339,8 +340,8 @@ fn superseded(writes: &[Write]) -> Vec<usize> {
     let mut places = Vec::new();
     for (place, write) in writes.iter().enumerate().rev() {
         let fact = match write {
-            Write::PutBinding(aor, binding) => Fact::Binding(aor, &binding.contact),
-            Write::DropBinding(aor, contact) => Fact::Binding(aor, contact),
+            Write::PutBinding(aor, binding) => Fact::Binding(aor, binding.key()),
+            Write::DropBinding(aor, key) => Fact::Binding(aor, Cow::Borrowed(&**key)),
             Write::PutAccount(account) => Fact::Account(&account.aor),
             Write::DropAccount(aor) => Fact::Account(aor),
         };

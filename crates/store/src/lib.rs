@@ -38,7 +38,8 @@ pub type Listeners = Arc<[Listener]>;
 /// A place that keeps facts, and has one owner at a time.
 ///
 /// Changes take effect in the order of the calls and, within a batch, in its order: the last
-/// one to touch a fact decides. A contact is named by its exact bytes.
+/// one to touch a fact decides. A binding is named by the exact bytes of
+/// its [key](Binding::key).
 pub trait Store: Send {
     /// Makes all these changes, for good. An empty batch is a commit too.
     ///

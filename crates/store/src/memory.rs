@@ -64,11 +64,11 @@ impl Facts {
         match write {
             Write::PutBinding(aor, binding) => {
                 let contacts = self.bindings.entry(aor.clone()).or_default();
-                contacts.insert(binding.contact.clone(), binding.clone());
+                contacts.insert(binding.key().into(), binding.clone());
             }
-            Write::DropBinding(aor, contact) => {
+            Write::DropBinding(aor, key) => {
                 if let Some(contacts) = self.bindings.get_mut(aor) {
-                    contacts.remove(contact);
+                    contacts.remove(key);
                 }
             }
             Write::PutAccount(account) => {

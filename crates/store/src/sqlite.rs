@@ -22,10 +22,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What brings a file from each format to the next; the first one makes it.
-const MIGRATIONS: [&str; 1] = [include_str!("sqlite/schema.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("sqlite/format-1.sql"), include_str!("sqlite/format-2.sql")];
 /// "Ring", in the header of the file.
 const APPLICATION: i64 = 0x5269_6e67;
-const DELETE_BINDING: &str = "DELETE FROM binding WHERE user = ?1 AND domain = ?2 AND contact = ?3";
+const DELETE_BINDING: &str = "DELETE FROM binding WHERE user = ?1 AND domain = ?2 AND key = ?3";
 
 /// A store in a folder.
 #[derive(Debug)]
@@ -76,8 +77,8 @@ impl Sqlite {
                     Write::PutBinding(aor, binding) => {
                         rows::put_binding(&mut put_binding, &self.listeners, aor, binding)?;
                     }
-                    Write::DropBinding(aor, contact) => {
-                        let key = params![Bytes(aor.user()), Bytes(aor.domain()), Bytes(contact)];
+                    Write::DropBinding(aor, key) => {
+                        let key = params![Bytes(aor.user()), Bytes(aor.domain()), Bytes(key)];
                         drop_binding.execute(key)?;
                     }
                     Write::PutAccount(account) => {
@@ -121,13 +122,12 @@ impl Sqlite {
         let mut ended = Vec::new();
         {
             let mut query = self.connection.prepare_cached(
-                "SELECT user, domain, contact, expires FROM binding
-                 WHERE (user, domain, contact) > (?1, ?2, ?3)
-                 ORDER BY user, domain, contact LIMIT ?4",
+                "SELECT user, domain, key, expires FROM binding
+                 WHERE (user, domain, key) > (?1, ?2, ?3)
+                 ORDER BY user, domain, key LIMIT ?4",
             )?;
-            let [user, domain, contact] = &self.swept_to;
-            let mut rows =
-                query.query(params![user, domain, contact, limits::SWEEP_ROWS as i64])?;
+            let [user, domain, key] = &self.swept_to;
+            let mut rows = query.query(params![user, domain, key, limits::SWEEP_ROWS as i64])?;
             while let Some(row) = rows.next()? {
                 seen += 1;
                 let is_last = seen == limits::SWEEP_ROWS;
@@ -147,8 +147,8 @@ impl Sqlite {
         if !ended.is_empty() {
             let behavior = TransactionBehavior::Immediate;
             let transaction = self.connection.transaction_with_behavior(behavior)?;
-            for [user, domain, contact] in &ended {
-                let key = params![user, domain, contact];
+            for [user, domain, key] in &ended {
+                let key = params![user, domain, key];
                 transaction.prepare_cached(DELETE_BINDING)?.execute(key)?;
             }
             transaction.commit()?;

@@ -396,6 +396,10 @@ fn binding(now: Instant) -> Binding {
     Binding {
         contact: b"sip:bob@192.0.2.20:5060".as_slice().into(),
         params: Box::default(),
+        instance: [].into(),
+        reg_id: 0,
+        path: [].into(),
+        gruus_since: now,
         q: 1_000,
         expires: now + Duration::from_secs(7_200),
         refreshed: now,

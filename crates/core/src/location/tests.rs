@@ -15,6 +15,10 @@ fn binding(contact: &str, expires: u64, connection: u64) -> Binding {
     Binding {
         contact: contact.as_bytes().into(),
         params: Box::default(),
+        instance: [].into(),
+        reg_id: 0,
+        path: [].into(),
+        gruus_since: Instant::from_secs(1),
         q: 1_000,
         expires: at(expires),
         refreshed: at(0),
@@ -242,10 +246,13 @@ fn a_model_agrees() {
     }
 }
 
-/// The contacts of these writes, and whether each is put.
+/// The keys of these writes, and whether each is put.
 fn told(writes: &[Write]) -> Vec<(&str, bool)> {
     let word = |write: &Write| matches!(write, Write::PutBinding(..));
-    let text = |write| core::str::from_utf8(contact_of(write).expect("a contact")).expect("text");
+    let text = |write| match key_of(write) {
+        Some(Cow::Borrowed(key)) => core::str::from_utf8(key).expect("text"),
+        _ => panic!("a contact"),
+    };
     writes.iter().map(|write| (text(write), word(write))).collect()
 }
 
@@ -310,4 +317,31 @@ fn a_closed_connection_undoes_what_was_proposed_over_it() {
     location.propose(aor("alice@x"), write.into());
     let undone = location.flow_closed(ConnectionId(7), |_, _| panic!("it was not visible"));
     assert_eq!(told(&undone), [("sip:1@a", false)]);
+}
+
+// Both flows of a device may have the same contact, as those of a browser do.
+#[test]
+fn flows_of_one_device_are_bindings_of_their_own() {
+    let mut location = location();
+    let flow = |reg_id, connection| {
+        let one = binding("sip:x@a.invalid", 100, connection);
+        Binding { instance: b"urn:uuid:1"[..].into(), reg_id, ..one }
+    };
+    for (reg_id, connection) in [(1, 7), (2, 8), (1, 9)] {
+        put(&mut location, "alice@x", flow(reg_id, connection));
+    }
+    put(&mut location, "alice@x", binding("sip:x@a.invalid", 100, 10));
+    assert_eq!(location.contacts(), 3);
+    let mut gone = Vec::new();
+    let mut close = |location: &mut Location, connection| {
+        location.flow_closed(ConnectionId(connection), |_, b| gone.push(b.reg_id));
+        location.contacts()
+    };
+    assert_eq!(close(&mut location, 7), 3, "that flow was replaced");
+    assert_eq!(close(&mut location, 9), 2);
+    let drop = Write::DropBinding(aor("alice@x"), b"2 urn:uuid:1"[..].into());
+    let proposal = location.propose(aor("alice@x"), [drop].into());
+    assert!(location.commit(proposal));
+    assert_eq!(location.contacts(), 1, "that without a flow of its own");
+    assert_eq!(gone, [1]);
 }

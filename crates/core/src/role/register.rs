@@ -246,8 +246,7 @@ impl Node {
     pub(crate) fn on_flow_closed(&mut self, now: Instant, flow: Flow, out: &mut Outbox) {
         let mut writes = Vec::new();
         let undone = self.location.flow_closed(flow.connection, |aor, binding| {
-            let (name, contact) = (aor.clone(), binding.contact.clone());
-            writes.push(Write::DropBinding(name, contact));
+            writes.push(Write::DropBinding(aor.clone(), binding.key().into()));
             let (aor, contact) = (aor.clone(), binding.contact);
             let change = RegistrationChange::FlowClosed;
             out.event(Event::Registration { aor, contact, change });

@@ -141,6 +141,10 @@ mod tests {
         Binding {
             contact: contact.as_bytes().into(),
             params: [].into(),
+            instance: [].into(),
+            reg_id: 0,
+            path: [].into(),
+            gruus_since: Instant::from_secs(1),
             q,
             expires: Instant::from_secs(9),
             refreshed: Instant::from_secs(1),

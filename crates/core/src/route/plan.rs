@@ -291,6 +291,10 @@ mod tests {
         let binding = Binding {
             contact: contact.as_bytes().into(),
             params: [].into(),
+            instance: [].into(),
+            reg_id: 0,
+            path: [].into(),
+            gruus_since: Instant::from_secs(1),
             q: 1_000,
             expires: Instant::from_secs(9),
             refreshed: Instant::from_secs(1),

@@ -151,6 +151,10 @@ fn put(user: &str, contact: &str, cseq: u64) -> Write {
     let binding = Binding {
         contact: contact.as_bytes().into(),
         params: [].into(),
+        instance: [].into(),
+        reg_id: 0,
+        path: [].into(),
+        gruus_since: crate::moment(1),
         q: 1_000,
         expires: crate::moment(9),
         refreshed: crate::moment(1),

@@ -23,13 +23,13 @@ impl ToSql for Bytes<'_> {
 }
 
 pub(super) const PUT_ACCOUNT: &str = "REPLACE INTO account VALUES (?1,?2,?3,?4,?5,?6,?7)";
-pub(super) const PUT_BINDING: &str =
-    "REPLACE INTO binding VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)";
+pub(super) const PUT_BINDING: &str = "REPLACE INTO binding
+     VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)";
 pub(super) const ACCOUNTS: &str =
     "SELECT user, domain, display_name, enabled, ha1_md5, ha1_sha256, ha1_sha512_256 FROM account";
 pub(super) const BINDINGS: &str =
     "SELECT user, domain, contact, params, q, expires, refreshed, call_id, cseq, txn, transport,
-            local, remote, user_agent
+            local, remote, user_agent, instance, reg_id, path, gruus_since
      FROM binding WHERE expires > ?1";
 
 pub(super) fn put_account(into: &mut CachedStatement<'_>, account: &Account) -> Result<()> {
@@ -55,6 +55,7 @@ pub(super) fn put_binding(
     into.execute(params![
         Bytes(aor.user()),
         Bytes(aor.domain()),
+        Bytes(&binding.key()),
         Bytes(&binding.contact),
         Bytes(&binding.params),
         binding.q,
@@ -67,6 +68,10 @@ pub(super) fn put_binding(
         listener.map_or_else(String::new, |listener| listener.local.to_string()),
         binding.flow.remote.to_string(),
         Bytes(&binding.user_agent),
+        Bytes(&binding.instance),
+        binding.reg_id,
+        Bytes(&binding.path),
+        micros(binding.gruus_since),
     ])?;
     Ok(())
 }
@@ -95,6 +100,10 @@ pub(super) fn read_binding(
     let binding = Binding {
         contact: bytes(row, 2)?.into(),
         params: bytes(row, 3)?.into(),
+        instance: bytes(row, 14)?.into(),
+        reg_id: row.get(15)?,
+        path: bytes(row, 16)?.into(),
+        gruus_since: instant(row, 17)?,
         q: row.get(4)?,
         expires: instant(row, 5)?,
         refreshed: instant(row, 6)?,

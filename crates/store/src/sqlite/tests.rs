@@ -180,7 +180,7 @@ fn files_of_others_and_of_newer_versions_are_left_alone() {
     fs::remove_file(&path).expect("ours");
     drop(open(folder.path()).expect("it opens"));
     beside(folder.path()).execute_batch("PRAGMA user_version = 7").expect("a newer one");
-    let newer = StoreError::TooNew { path, found: 7, known: 1 };
+    let newer = StoreError::TooNew { path, found: 7, known: MIGRATIONS.len() as i64 };
     assert_eq!(open(folder.path()).err(), Some(newer));
 }
 
@@ -211,8 +211,8 @@ fn a_row_that_makes_no_sense_is_named() {
     let mut store = open(folder.path()).expect("it opens");
     beside(folder.path())
         .execute_batch(
-            "INSERT INTO binding VALUES ('bob','example.org','sip:b','',1000,9000000000000000,1,
-             'c',1,1,'udp','','not an address','')",
+            "INSERT INTO binding VALUES ('bob','example.org','sip:b','sip:b','',1000,
+             9000000000000000,1,'c',1,1,'udp','','not an address','','',0,'',1)",
         )
         .expect("an administrator can do that");
     let error = store.bindings(0, &mut |_, _| {}).expect_err("nobody can be reached there");
@@ -238,11 +238,57 @@ fn older_files_are_brought_up_to_date() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut store = open(folder.path()).expect("it opens");
     store.write(&[put("bob")]).expect("it is kept");
-    let steps = [MIGRATIONS[0], "ALTER TABLE account ADD COLUMN note TEXT;"];
-    let broken = [MIGRATIONS[0], "ALTER TABLE account ADD COLUMN note TEXT; nonsense;"];
-    migrate(&store.connection, &broken, 1).expect_err("nonsense");
-    assert_eq!(found_format(&store.connection), Ok(Some(1)), "as if it had not been tried");
-    migrate(&store.connection, &steps, 1).expect("it is brought up to date");
-    assert_eq!(found_format(&store.connection), Ok(Some(2)));
+    let known = MIGRATIONS.len();
+    let with = |step| MIGRATIONS.iter().copied().chain([step]).collect::<Vec<_>>();
+    let steps = with("ALTER TABLE account ADD COLUMN note TEXT;");
+    let broken = with("ALTER TABLE account ADD COLUMN note TEXT; nonsense;");
+    let format = |store: &Sqlite| found_format(&store.connection).expect("it tells");
+    migrate(&store.connection, &broken, known).expect_err("nonsense");
+    assert_eq!(format(&store), Some(known as i64), "as if it had not been tried");
+    migrate(&store.connection, &steps, known).expect("it is brought up to date");
+    assert_eq!(format(&store), Some(known as i64 + 1));
     assert_eq!(users(&mut store), ["bob@example.org"]);
+}
+
+#[test]
+fn a_file_of_the_first_format_keeps_its_bindings_and_accounts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = beside(folder.path());
+    migrate(&old, &MIGRATIONS[..1], 0).expect("the first format");
+    old.execute_batch(
+        "INSERT INTO account VALUES ('bob','example.org','Bob',1,NULL,NULL,NULL);
+         INSERT INTO binding VALUES ('bob','example.org','sip:bob@192.0.2.9',';x=\"1\"',700,
+         9000000000000000,8000000000000000,'call',7,-2,'udp','192.0.2.1:5060','192.0.2.9:5060',
+         'P')",
+    )
+    .expect("rows of the first format");
+    drop(old);
+    let local = "192.0.2.1:5060".parse().expect("an address");
+    let listener = ringway_core::flow::Listener {
+        transport: ringway_core::flow::Transport::Udp,
+        local,
+        advertised: None,
+    };
+    for _ in 0..2 {
+        let listeners: Listeners = [listener.clone()].into();
+        let mut store = Sqlite::open(folder.path(), listeners).expect("it is brought up to date");
+        assert_eq!(users(&mut store), ["bob@example.org"]);
+        let mut found = Vec::new();
+        store.bindings(0, &mut |_, binding| found.push(binding)).expect("they can be read");
+        let [binding] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(*binding.key(), *b"sip:bob@192.0.2.9");
+        assert_eq!((&*binding.contact, binding.q), (&b"sip:bob@192.0.2.9"[..], 700));
+        assert_eq!((&*binding.params, binding.transaction), (&b";x=\"1\""[..], u64::MAX - 1));
+        assert_eq!((binding.reg_id, binding.instance.len(), binding.path.len()), (0, 0, 0));
+        assert_eq!(binding.flow.remote, "192.0.2.9:5060".parse().expect("an address"));
+        store.check().expect("it is whole");
+    }
+    let format: i64 = beside(folder.path())
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .expect("it tells");
+    assert_eq!(format, MIGRATIONS.len() as i64);
+    let sql = "SELECT contact FROM registrations WHERE account = 'bob@example.org'";
+    let contact: String =
+        beside(folder.path()).query_row(sql, [], |row| row.get(0)).expect("the view is there");
+    assert_eq!(contact, "sip:bob@192.0.2.9");
 }

@@ -20,6 +20,7 @@ enum Fault {
     DropsNeighbours,
     ReversesABatch,
     KeepsTheOldValue,
+    ForgetsFlows,
     CutsAtZero,
     CutsLargeValues,
     GivesOutWhatHasEnded,
@@ -30,7 +31,7 @@ enum Fault {
     NewSecretEachTime,
 }
 
-const FAULTS: [Fault; 16] = [
+const FAULTS: [Fault; 17] = [
     Fault::LosesOneWriteInFifty,
     Fault::KeepsHalfABatch,
     Fault::ForgetsAtRestart,
@@ -39,6 +40,7 @@ const FAULTS: [Fault; 16] = [
     Fault::DropsNeighbours,
     Fault::ReversesABatch,
     Fault::KeepsTheOldValue,
+    Fault::ForgetsFlows,
     Fault::CutsAtZero,
     Fault::CutsLargeValues,
     Fault::GivesOutWhatHasEnded,
@@ -86,6 +88,10 @@ impl Broken {
                 });
                 found.expect("memory can be read");
                 (!is_there).then(|| write.clone())
+            }
+            (Fault::ForgetsFlows, Write::PutBinding(aor, binding)) => {
+                let plain = Binding { reg_id: 0, ..binding.clone() };
+                Some(Write::PutBinding(aor.clone(), plain))
             }
             (Fault::CutsAtZero, Write::PutBinding(aor, binding)) => {
                 let length = binding.contact.iter().position(|&byte| byte == 0);

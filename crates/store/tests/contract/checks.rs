@@ -20,6 +20,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("a put replaces all of what was there", a_put_replaces_all),
     ("changes take effect in order", changes_take_effect_in_order),
     ("a dropped binding stays away", a_dropped_binding_stays_away),
+    ("flows of one device are kept apart", flows_of_one_device_are_kept_apart),
     ("an account takes its bindings along", an_account_takes_its_bindings_along),
     ("dropping what is not there is no error", dropping_nothing_is_fine),
     ("names that begin alike are kept apart", names_that_begin_alike_are_kept_apart),
@@ -114,6 +115,30 @@ fn a_dropped_binding_stays_away(open: Open<'_>) {
     store.write(&[put("carol", "sip:3"), drop_contact("carol", "sip:3")]).expect("it is kept");
     drop(store);
     assert_eq!(bindings(open().as_mut(), 0).len(), 1);
+}
+
+fn flows_of_one_device_are_kept_apart(open: Open<'_>) {
+    let flow = |reg_id| Binding {
+        instance: (*b"urn:uuid:0d1c").into(),
+        reg_id,
+        path: (*b"<sip:p1;lr>, <sip:p2;lr>").into(),
+        gruus_since: Instant::from_micros(4_000_001),
+        ..binding("sip:x@a.invalid", 1_000)
+    };
+    let [first, second] = [flow(1), flow(u32::MAX / 2)];
+    let plain = binding("sip:x@a.invalid", 1_000);
+    let put = |phone: &Binding| Write::PutBinding(name("carol"), phone.clone());
+    let mut store = kept(open, &[put(&first), put(&second), put(&plain)]);
+    let all = |store: &mut dyn Store| {
+        let mut all = Vec::new();
+        store.bindings(0, &mut |_, binding| all.push(binding)).expect("they can be read");
+        all.sort_by_key(|binding| binding.reg_id);
+        all
+    };
+    assert_eq!(all(store.as_mut()), [plain.clone(), first.clone(), second.clone()]);
+    let gone = Write::DropBinding(name("carol"), first.key().into());
+    store.write(&[gone, put(&Binding { q: 5, ..second.clone() })]).expect("it is kept");
+    assert_eq!(all(store.as_mut()), [plain, Binding { q: 5, ..second }]);
 }
 
 fn an_account_takes_its_bindings_along(open: Open<'_>) {

@@ -44,6 +44,10 @@ pub(crate) fn binding(contact: impl AsRef<[u8]>, expires_s: u64) -> Binding {
     Binding {
         contact: contact.as_ref().into(),
         params: (*b";+sip.instance=\"<urn:uuid:0d1c>\"").into(),
+        instance: [].into(),
+        reg_id: 0,
+        path: [].into(),
+        gruus_since: Instant::from_secs(1),
         q: 700,
         expires: Instant::from_secs(expires_s),
         refreshed: Instant::from_micros(5_000_001),
@@ -75,7 +79,7 @@ pub(crate) type Contacts = BTreeMap<(AddressOfRecord, Box<[u8]>), Binding>;
 pub(crate) fn bindings(store: &mut dyn Store, now_s: u64) -> Contacts {
     let mut all = Contacts::new();
     let read = store.bindings(now_s, &mut |aor, binding| {
-        let before = all.insert((aor, binding.contact.clone()), binding);
+        let before = all.insert((aor, binding.key().into()), binding);
         assert_eq!(before, None, "given out twice");
     });
     read.expect("bindings can be read");
