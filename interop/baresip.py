@@ -54,6 +54,9 @@ class Baresip(Phone):
         lines += [f"module {name}.so" for name in MODULES]
         lines += ["module_tmp account.so"]
         lines += [f"module_app {name}.so" for name in APPLICATIONS]
+        if self.transport == "tls":
+            # With it the server's certificate is verified.
+            lines += [f"sip_cafile {self.options['ca']}"]
         if "no_answer_s" in self.options:
             lines += [f"call_local_timeout {self.options['no_answer_s']}"]
         (self.folder / "config").write_text("\n".join(lines) + "\n")

@@ -30,6 +30,7 @@ class Linphone(Phone):
         environment = os.environ | {
             "HOME": str(self.folder),
             "LD_PRELOAD": str(self.shim),
+            "RINGWAY_HOSTS": str(self.folder / "hosts"),
             "RINGWAY_PLAY": str(self.folder / "tone.wav"),
             "RINGWAY_RECORD": str(self.folder / "heard.wav"),
         }
@@ -48,11 +49,19 @@ class Linphone(Phone):
             f"{key}={self.sip_port if name == self.transport else 0}"
             for name, key in keys.items()
         ]
-        account, server = self.account, f"<sip:{self.server};transport={self.transport}"
+        account, server = self.account, self.server
+        if self.transport == "tls":
+            # It finds no addresses in a certificate, only names.
+            server = f"{account.domain}:{server.rpartition(':')[2]}"
+        (self.folder / "hosts").write_text(f"{self.host} {account.domain}\n")
+        server = f"<sip:{server};transport={self.transport}"
         lines = [
             "[sip]",
             *ports,
             "auto_net_state_mon=0",
+            f"root_ca={self.options['ca']}",
+            "verify_server_certs=1",
+            "verify_server_cn=1",
             f"use_ipv6={int(self.ipv6)}",
             "default_proxy=0",
             f"inc_timeout={self.options.get('no_answer_s', 30)}",

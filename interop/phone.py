@@ -4,7 +4,7 @@
     registered() waits for the 200 to its REGISTER; refused() for the final refusal, and names it
     call(user)   rings() answer() decline(status) talks() hold() resume() hang_up()
     ended()      waits for the end of its call and tells the status that ended it, if any did
-    heard_s()    how many seconds of the tone it heard in its recording
+    heard()      whether it heard the other side
     message(user, text)  delivered(text) tells the status that answered it
     got(text)    waits for a MESSAGE with this text
     unregister() stop()
@@ -23,6 +23,8 @@ import audio
 
 # What a step may take on a busy machine; it takes milliseconds on an idle one.
 PATIENCE_S = 15
+# So much of the tone must be in a recording.
+HEARD_S = 1.0
 
 CREDENTIALS = re.compile(r"^(?:Proxy-)?Authorization: +Digest .*", re.MULTILINE)
 ALGORITHM = re.compile(r"algorithm=\"?([\w-]+)")
@@ -67,6 +69,8 @@ class Phone:
     """A client in a process of its own."""
 
     kind = "phone"
+    # What it cannot be without, by the names of `needs.py`; its kind if this is empty.
+    needs = ""
 
     def __init__(self, account, server, over, folder, ports, **options):
         """`server` is `host:port`, `over` udp, tcp, tls, ws or wss with a 6 behind it for IPv6,
@@ -146,9 +150,9 @@ class Phone:
     def ended(self):
         return self.expect("ended")
 
-    def heard_s(self):
-        recordings = [audio.seconds_of_tone(path) for path in self.recordings()]
-        return max(recordings, default=0.0)
+    def heard(self):
+        """Whether its recording holds enough of the tone."""
+        return any(audio.seconds_of_tone(path) >= HEARD_S for path in self.recordings())
 
     def recordings(self):
         return []

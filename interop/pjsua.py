@@ -31,6 +31,7 @@ class Pjsua(Phone):
             "transport": self.transport,
             "contact_params": self.options.get("contact_params", ""),
             "folder": str(self.folder),
+            "ca": self.options["ca"],
             "sip_port": self.sip_port,
             "rtp_port": self.rtp_ports[0],
         }

@@ -94,6 +94,8 @@ class Phone:
         transport = pjsua2.TransportConfig()
         transport.port = setup["sip_port"]
         transport.boundAddress = transport.publicAddress = "127.0.0.1"
+        transport.tlsConfig.CaListFile = setup["ca"]
+        transport.tlsConfig.verifyServer = True
         kind = getattr(pjsua2, f"PJSIP_TRANSPORT_{setup['transport'].upper()}")
         endpoint.transportCreate(kind, transport)
         endpoint.libStart()

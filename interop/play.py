@@ -8,6 +8,7 @@ import json
 import sys
 import traceback
 
+import browsers
 import matrix
 import tests
 from book import TESTS

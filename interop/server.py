@@ -6,8 +6,10 @@ import subprocess
 from phone import Failed, wait
 
 V4, V6 = "127.0.0.1", "::1"
+# What it speaks so far.
+SPOKEN = ("udp", "tcp")
 # What a port is for, counted from the server's first one.
-OFFSETS = {"udp": 0, "tcp": 0}
+OFFSETS = {"udp": 0, "tcp": 0, "tls": 1, "ws": 2, "wss": 3}
 # baresip 1.0 gives up on a challenge that it does not know instead of ignoring it (RFC 8760 2.4),
 # so it meets a server as it is by default, with MD5. The others also meet this one.
 SHA256_FIRST = '[auth]\nalgorithms = ["SHA-256", "MD5"]\n'
@@ -21,8 +23,8 @@ class Ringway:
         self.binary, self.folder, self.port, self.process = binary, folder, port, None
         self.config = folder / "ringway.toml"
         folder.mkdir(parents=True, exist_ok=True)
-        overs = list(OFFSETS) if V4 in families else []
-        overs += [f"{transport}6" for transport in OFFSETS] if V6 in families and has_v6() else []
+        overs = list(SPOKEN) if V4 in families else []
+        overs += [f"{transport}6" for transport in SPOKEN] if V6 in families and has_v6() else []
         listen = [f"{over.removesuffix('6')}:{address(port, over)}" for over in overs]
         quoted = lambda names: ", ".join(f'"{name}"' for name in names)
         self.config.write_text(

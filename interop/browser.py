@@ -1,0 +1,128 @@
+"""JsSIP 3.13.8 and SIP.js 0.21.2 (npm), each a phone in a page of a Chromium of its own.
+
+The pages are in `web/`: they have the verbs, and tell of events. What they send and receive over
+the WebSocket is read from the DevTools. They send a beep instead of the tone.
+"""
+
+import json
+import signal
+
+from chromium import Chromium
+from phone import Phone, wait
+
+# Of the beeps that Chromium's own microphone makes a second of a call brings ten times as much.
+HEARD_ENERGY = 0.02
+
+
+class Browser(Phone):
+    needs = "browser"
+    # Where the pages are served; `run` knows. The Origin of their WebSockets.
+    pages = None
+
+    def start(self):
+        """`options`: `origin` is another one to load the page from, `tab_of` is the phone whose
+        Chromium it shares."""
+        other, self.frames = self.options.get("tab_of"), []
+        self.chromium = other.chromium if other else Chromium(self.folder / "profile", self.output)
+        self.process = self.chromium.process
+        page = f"{self.options.get('origin', self.pages)}/{self.kind}.html"
+        self.page = self.chromium.open(page, self.hear)
+        setup = {
+            "uri": self.account.aor,
+            "user": self.account.user,
+            "password": self.account.password,
+            "server": f"{self.transport}://{self.server}/",
+        }
+        self.command("start", setup)
+
+    def hear(self, method, params):
+        if method == "Runtime.bindingCalled":
+            self.note(*json.loads(params["payload"]))
+        elif method.startswith("Network.webSocketFrame"):
+            if "response" in params:
+                self.frames.append(params["response"]["payloadData"])
+        elif method in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
+            with open(self.folder / "console.log", "a") as console:
+                console.write(f"{json.dumps(params)}\n")
+
+    def command(self, verb, *words):
+        """Promises are not waited for: what comes of them are events."""
+        arguments = ", ".join(map(json.dumps, words))
+        self.chromium.evaluate(self.page, f"void phone.{verb}({arguments})")
+
+    def call(self, user):
+        self.command("call", self.uri(user))
+
+    def answer(self):
+        self.command("answer")
+
+    def decline(self, status):
+        self.command("decline", status)
+
+    def hang_up(self):
+        self.command("hang_up")
+
+    def hold(self):
+        self.command("hold")
+
+    def resume(self):
+        self.command("resume")
+
+    def message(self, user, text):
+        self.forget("delivered")
+        self.command("message", self.uri(user), text)
+
+    def delivered(self, _):
+        return self.expect("delivered")
+
+    def got(self, text):
+        self.expect("message", lambda message: message == text)
+
+    def exchanges(self, packets):
+        """Waits until its latest call has sent and received so many RTP packets."""
+
+        def enough():
+            self.counts = self.chromium.evaluate(self.page, "phone.rtp()")
+            return min(self.counts["sent"], self.counts["received"]) >= packets
+
+        wait(f"{self} sends and receives {packets} RTP packets", enough, pause_s=0.2)
+
+    def heard(self):
+        return self.counts["energy"] >= HEARD_ENERGY
+
+    def unregister(self):
+        self.command("unregister")
+        self.expect("unregistered")
+
+    def answered(self, method):
+        """Waits for the final answer to the request of this method that it sends but once."""
+        return wait(f"{self} waits for the answer to {method}", lambda: self.finals(method))[0]
+
+    def trace(self):
+        return "\n".join(self.frames).replace("\r", "")
+
+    def kill(self):
+        """What a power cut does."""
+        self.chromium.kill()
+
+    def freeze(self):
+        """As if its network were gone: it says nothing more, and nobody closes its connection."""
+        self.chromium.signal(signal.SIGSTOP)
+
+    def stop(self):
+        if not self.process:
+            return
+        (self.folder / "sip.log").write_text(self.trace())
+        if "tab_of" not in self.options:
+            if self.process.poll() is None:
+                # It may be frozen.
+                self.chromium.signal(signal.SIGCONT)
+            self.chromium.stop()
+
+
+class JsSip(Browser):
+    kind = "jssip"
+
+
+class SipJs(Browser):
+    kind = "sipjs"
