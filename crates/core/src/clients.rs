@@ -4,7 +4,7 @@ use crate::arena::{Arena, Id};
 use crate::boundary::{Outbox, Output, TransactionRef};
 use crate::flow::{ConnectionId, Flow, Transport};
 use crate::node::{Node, Timer};
-use crate::proxy::response_context::ResponseContext;
+use crate::proxy::response_context::{BranchState, ResponseContext};
 use crate::reject::Reject;
 use crate::time::Instant;
 use crate::timers::{TimerId, Wheel};
@@ -407,7 +407,12 @@ impl Node {
     /// A request did not leave the house.
     pub(crate) fn request_undelivered(&mut self, now: Instant, id: Id<Client>, out: &mut Outbox) {
         let Some(client) = self.clients.all.find_mut(id) else { return };
-        if let Some(datagram) = client.fallback.take() {
+        let Purpose { context, branch, .. } = client.purpose;
+        let branch = self.contexts.find(context).and_then(|context| context.branches.get(branch));
+        // Who is not wanted any more is not called again, and who has answered does not need it.
+        let wanted =
+            branch.is_some_and(|b| matches!(b.state, BranchState::Calling { cancel: false }));
+        if let (true, Some(datagram)) = (wanted, client.fallback.take()) {
             //= RFC 3261 18.1.1
             // "the element SHOULD retry the request, using UDP"
             self.resend_over_udp(now, id, datagram, out);

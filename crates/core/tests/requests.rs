@@ -416,6 +416,13 @@ fn a_large_request_goes_over_tcp_or_back_to_a_datagram() {
     let failed = sent[1].on_failure.expect("someone asks");
     world.handle(Input::Undelivered(failed));
     assert_eq!(statuses(&world.handle(Input::Undelivered(failed))), [480]);
+    // Nobody wants it any more by the time the stream fails.
+    let mut world = with_bob(BOB, "<sip:bob@192.0.2.21>");
+    let call = invite("sip:bob@example.org", &big);
+    let failed = world.receive(EDGE, &call)[1].on_failure.expect("someone asks");
+    let cancel = call.replace("INVITE", "CANCEL");
+    assert_eq!(statuses(&world.receive(EDGE, &cancel)), [200]);
+    assert_eq!(statuses(&world.handle(Input::Undelivered(failed))), [487]);
     // Who is behind address translation hears nothing but its flow.
     let mut world = with_bob("192.0.2.77:1025", "<sip:bob@10.0.0.1>");
     let sent = world.receive(EDGE, &invite("sip:bob@example.org", &big));

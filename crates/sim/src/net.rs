@@ -17,7 +17,9 @@ pub struct Conditions {
     pub loss: u32,
     /// Of a thousand datagrams so many come twice.
     pub duplicates: u32,
-    /// Nothing comes through, on streams neither.
+    /// Of a thousand writes to a stream so many come in pieces.
+    pub pieces: u32,
+    /// Nothing comes through. Streams try again and again.
     pub cut: bool,
 }
 
@@ -38,6 +40,7 @@ impl Network {
             jitter: Duration::ZERO,
             loss: 0,
             duplicates: 0,
+            pieces: 0,
             cut: false,
         };
         Self { random: Random::new(seed), default, own: BTreeMap::new() }
@@ -67,10 +70,30 @@ impl Network {
         arrivals
     }
 
-    /// When bytes of a stream arrive whose last ones arrive at `after`; never if it is cut.
-    pub fn stream(&self, endpoint: EndpointId, now: Instant, after: Instant) -> Option<Instant> {
+    /// When bytes of a stream arrive, if nothing is before them.
+    pub fn stream(&mut self, endpoint: EndpointId, now: Instant) -> Instant {
         let conditions = self.conditions(endpoint);
-        (!conditions.cut).then(|| (now + conditions.delay).max(after))
+        let late = Duration::from_micros(self.random.below(conditions.jitter.as_micros() + 1));
+        now + conditions.delay + late
+    }
+
+    /// The pieces in which bytes travel: one, or several, cut anywhere.
+    pub fn pieces(&mut self, endpoint: EndpointId, mut bytes: Vec<u8>) -> Vec<Vec<u8>> {
+        let mut pieces = Vec::new();
+        if self.random.permille(self.conditions(endpoint).pieces) {
+            while bytes.len() > 1 && pieces.len() < 8 {
+                let at = 1 + self.random.below(bytes.len() as u64 - 1) as usize;
+                let rest = bytes.split_off(at);
+                pieces.push(std::mem::replace(&mut bytes, rest));
+            }
+        }
+        pieces.push(bytes);
+        pieces
+    }
+
+    /// How long a sender tries to bring something over a connection.
+    pub fn patience(&mut self) -> Duration {
+        Duration::from_secs([5, 40, 900][self.random.below(3) as usize])
     }
 }
 
@@ -110,15 +133,25 @@ mod tests {
             jitter: Duration::from_millis(50),
             loss: 200,
             duplicates: 100,
+            pieces: 0,
             cut: false,
         };
         assert_eq!(arrivals(rough, 500), arrivals(rough, 500));
     }
 
     #[test]
-    fn a_stream_keeps_its_order() {
-        let network = Network::new(1);
-        let (now, after) = (Instant::from_millis(1), Instant::from_millis(9));
-        assert_eq!(network.stream(PHONE, now, after), Some(after));
+    fn a_stream_comes_in_pieces_that_make_the_whole() {
+        let mut network = Network::new(1);
+        assert_eq!(network.pieces(PHONE, b"whole".to_vec()), [b"whole"]);
+        network.default.pieces = 1_000;
+        let lengths: Vec<usize> = (0..100)
+            .map(|_| {
+                let pieces = network.pieces(PHONE, b"a message".to_vec());
+                assert_eq!(pieces.concat(), b"a message");
+                assert!(pieces.iter().all(|piece| !piece.is_empty()));
+                pieces.len()
+            })
+            .collect();
+        assert!(lengths.iter().all(|length| (2..=9).contains(length)), "{lengths:?}");
     }
 }

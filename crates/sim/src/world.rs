@@ -9,12 +9,12 @@ use crate::disk::Disk;
 use crate::names::Names;
 use crate::net::Network;
 use crate::server::{Server, Wish};
-use crate::world::streams::Connection;
+use crate::world::streams::{Connection, Part, Side};
 use ringway_core::boundary::{Answer, AskId, Command, Event, Question, TransactionRef, Write};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::node::Census;
 use ringway_core::snapshot::Snapshot;
-use ringway_core::time::Instant;
+use ringway_core::time::{Duration, Instant};
 use ringway_wire::{Framing, Index, parse};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -67,9 +67,9 @@ pub type Sabotage = fn(Flow, Vec<u8>) -> Vec<(Flow, Vec<u8>)>;
 #[derive(Debug)]
 enum Happening {
     AtServer(Flow, Vec<u8>),
-    ClosedAtServer(ConnectionId),
     AtEndpoint(EndpointId, Flow, Vec<u8>),
-    ClosedAtEndpoint(ConnectionId),
+    Arrives(ConnectionId, Side, Part),
+    Retry { id: ConnectionId, to: Side, since: Instant, after: Duration },
     Alarm(EndpointId, u64),
     Commit { life: u32, asker: (u32, AskId), writes: Vec<Write> },
     Answered { life: u32, partition: u32, ask: AskId, answer: Answer },
@@ -258,7 +258,7 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         let wishes = match happening {
-            Happening::AtServer(flow, bytes) if flow.connection == ConnectionId::NONE => {
+            Happening::AtServer(flow, bytes) => {
                 self.on_wire(flow, true, &bytes);
                 let mut index = Index::new();
                 match parse(&bytes, &mut index, Framing::Datagram) {
@@ -266,26 +266,11 @@ impl World {
                     Err(_) => Vec::new(),
                 }
             }
-            Happening::AtServer(flow, bytes) => return self.stream_at_server(flow, &bytes),
-            Happening::ClosedAtServer(id) => match self.connections.get_mut(&id) {
-                Some(line) if line.open_at_server => {
-                    line.open_at_server = false;
-                    self.ended.iter_mut().for_each(|ended| ended.push(id));
-                    self.server.flow_closed(self.now, line.flow)
-                }
-                _ => Vec::new(),
-            },
             Happening::AtEndpoint(endpoint, flow, bytes) => {
                 return self.at_endpoint(endpoint, flow, bytes);
             }
-            Happening::ClosedAtEndpoint(id) => {
-                if let Some(line) = self.connections.get_mut(&id).filter(|l| l.open_at_endpoint) {
-                    line.open_at_endpoint = false;
-                    let what = Noticed::Closed(line.flow);
-                    self.noticed.push_back(Notice { endpoint: line.endpoint, what });
-                }
-                Vec::new()
-            }
+            Happening::Arrives(id, to, part) => return self.arrives(id, to, part),
+            Happening::Retry { id, to, since, after } => return self.retry(id, to, since, after),
             Happening::Alarm(endpoint, number) => {
                 let what = Noticed::Alarm(number);
                 self.noticed.push_back(Notice { endpoint, what });
@@ -311,16 +296,15 @@ impl World {
     }
 
     fn at_endpoint(&mut self, endpoint: EndpointId, flow: Flow, bytes: Vec<u8>) {
-        let hears = match flow.connection {
-            ConnectionId::NONE => {
-                self.addresses.get(&(flow.transport, flow.remote)) == Some(&endpoint)
-            }
-            id => self.connections.get(&id).is_some_and(|line| line.open_at_endpoint),
-        };
-        if hears {
+        if self.addresses.get(&(flow.transport, flow.remote)) == Some(&endpoint) {
             let what = Noticed::Message(flow, bytes);
             self.noticed.push_back(Notice { endpoint, what });
         }
+    }
+
+    /// Whether an endpoint is at any address: a machine that is off says nothing.
+    fn is_on(&self, endpoint: EndpointId) -> bool {
+        self.addresses.values().any(|at| *at == endpoint)
     }
 
     /// Does what the server wants done.
@@ -360,7 +344,7 @@ impl World {
         }
         let id = match flow.connection {
             ConnectionId::NONE => self.connection_to(flow),
-            id => self.connections.get(&id).filter(|line| line.open_at_server).map(|_| id),
+            id => self.connections.get(&id).filter(|line| line.server.open).map(|_| id),
         };
         if let Some(connection) = id {
             self.write_stream(connection, bytes);

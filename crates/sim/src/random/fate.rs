@@ -57,6 +57,7 @@ pub(crate) fn conditions(random: &mut Random) -> Conditions {
         jitter: Duration::from_millis(up_to(random, 150)),
         loss: up_to(random, 200) as u32,
         duplicates: up_to(random, 100) as u32,
+        pieces: up_to(random, 1_000) as u32,
         cut: false,
     }
 }

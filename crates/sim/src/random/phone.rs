@@ -240,8 +240,17 @@ impl Phone {
         }
         if !on {
             self.disturbed = true;
-            for id in std::mem::take(&mut self.connections).into_values() {
-                world.hang_up(id);
+            self.drop_connections(world);
+        }
+    }
+
+    /// Its connections end; of a power failure the server is not told.
+    pub(crate) fn drop_connections(&mut self, world: &mut World) {
+        let without_a_word = self.may(30);
+        for id in std::mem::take(&mut self.connections).into_values() {
+            match without_a_word {
+                true => world.vanish(id),
+                false => world.hang_up(id),
             }
         }
     }

@@ -78,9 +78,7 @@ impl Phone {
             // Its connections end; it makes others.
             94..97 => {
                 self.disturbed = true;
-                for id in std::mem::take(&mut self.connections).into_values() {
-                    world.hang_up(id);
-                }
+                self.drop_connections(world);
             }
             _ => self.abandon_address(world),
         }

@@ -54,6 +54,7 @@ struct Sent {
     asked: Key,
     /// The connection it went down.
     over: ConnectionId,
+    transport: Transport,
     since: Instant,
     call_id: String,
     provisional: bool,
@@ -175,6 +176,7 @@ impl Watch {
         let known = self.sent.entry(own).or_insert_with(|| Sent {
             asked: from.clone(),
             over,
+            transport: wire.flow.transport,
             since: at,
             call_id: call_id.to_owned(),
             provisional: false,
@@ -182,6 +184,10 @@ impl Watch {
             cancelled: false,
             lost: false,
         });
+        // RFC 3261 §18.1.1: a large request that goes back to UDP begins anew.
+        if known.transport != wire.flow.transport {
+            (known.transport, known.since) = (wire.flow.transport, at);
+        }
         if known.asked != from {
             return broken("two requests have one branch".into());
         }

@@ -16,6 +16,8 @@ impl Sip {
     /// Reads a message; bytes that are no UTF-8 are replaced.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(bytes);
+        // RFC 3261 §7.5: line ends before a message mean nothing.
+        let text = text.trim_start_matches(['\r', '\n']);
         let (head, body) = text.split_once("\r\n\r\n")?;
         let mut lines = head.split("\r\n");
         let first = lines.next()?.to_owned();
