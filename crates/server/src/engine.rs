@@ -351,7 +351,11 @@ impl Engine {
                 Output::Answer { asker, answer } => {
                     work.queue.push_back((asker.partition, Owned::Answered(asker.ask, answer)));
                 }
-                Output::Avoid { .. } => {}
+                Output::Avoid { flow, retry_after_s } => {
+                    if let Some(resolver) = self.resolver.get() {
+                        resolver.avoid(now, &flow, retry_after_s);
+                    }
+                }
                 Output::Event(event) => self.events.log(now.as_secs(), number, &event),
             }
         }
@@ -363,7 +367,9 @@ impl Engine {
             (Question::Keep(writes), Some(store), _) => {
                 store.submit((partition, ask.0), writes).map_err(|_| Answer::Failed)
             }
-            (Question::Resolve(hop), _, Some(resolver)) => resolver.ask((partition, ask), &hop),
+            (Question::Resolve(hop), _, Some(resolver)) => {
+                resolver.ask(self.clock.now(), (partition, ask), hop)
+            }
             _ => Err(Answer::Failed),
         }
     }

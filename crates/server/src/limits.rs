@@ -28,10 +28,36 @@ pub const CONNECT: Duration = Duration::from_secs(4);
 pub const DEAD_TARGET: Duration = Duration::from_secs(60);
 /// Dead targets remembered.
 pub const DEAD_TARGETS: usize = 4_096;
-/// A look-up by name must be done by then.
-pub const LOOKUP: Duration = Duration::from_secs(4);
+/// A look-up by name must be done by then: a little before the core gives up on it.
+pub const LOOKUP: Duration = Duration::from_millis(4_500);
+/// Rounds of questions in one look-up: NAPTR, SRV, addresses (RFC 3263 §4).
+pub const LOOKUP_STEPS: u32 = 3;
 /// Look-ups under way.
 pub const LOOKUPS: usize = 256;
+/// A name server must answer within this time; then it, or another one, is asked again.
+pub const DNS_TRY: Duration = Duration::from_millis(1_200);
+/// How often a question is put to name servers.
+pub const DNS_TRIES: usize = 3;
+/// A question must be answered by then, aliases included.
+pub const DNS_QUESTION: Duration = Duration::from_secs(4);
+/// Questions under way: what two thousand look-ups want at once, most of them known already.
+pub const DNS_QUESTIONS: usize = 1_024;
+/// Answers remembered; some hundred bytes each.
+pub const DNS_CACHE: usize = 8_192;
+/// Records taken of one answer: a thousand say no more than these (K1).
+pub const DNS_RECORDS: usize = 256;
+/// Aliases followed from one name to the next (K1).
+pub const DNS_ALIASES: usize = 8;
+/// The shortest time an answer counts: one that counts for no time would be asked for per call.
+pub const DNS_TTL_MIN: Duration = Duration::from_secs(2);
+/// The longest: who moves a server does not wait for longer.
+pub const DNS_TTL_MAX: Duration = Duration::from_secs(3_600);
+/// The longest time that there being nothing counts (RFC 2308 §5 allows hours).
+pub const DNS_NEGATIVE_TTL_MAX: Duration = Duration::from_secs(300);
+/// After nobody answered, nobody is asked again for so long (RFC 9520 §3.2).
+pub const DNS_SILENCE: Duration = Duration::from_secs(10);
+/// An answer that is over still serves for so long, when nobody answers (RFC 8767 §5).
+pub const DNS_STALE: Duration = Duration::from_secs(86_400);
 /// Log lines of one kind in one second; the rest is counted.
 pub const LOG_LINES_PER_SECOND: u64 = 50;
 /// Steps that may follow from one input: an order of magnitude above the most branches times the

@@ -34,6 +34,18 @@ pub struct Metrics {
     pub log_lines_dropped: AtomicU64,
     /// Writes that the store could not keep.
     pub store_failures: AtomicU64,
+    /// Questions to name servers.
+    pub dns_questions: AtomicU64,
+    /// Questions that nobody answered usefully.
+    pub dns_failures: AtomicU64,
+    /// Questions that were not asked because too many are under way.
+    pub dns_refused: AtomicU64,
+    /// Answers taken from before because nobody answers now.
+    pub dns_stale: AtomicU64,
+    /// Look-ups that were not begun because too many are under way.
+    pub lookups_refused: AtomicU64,
+    /// Next hops that failed, so that others are tried before them.
+    pub next_hops_failed: AtomicU64,
 }
 
 /// Adds one.
@@ -101,7 +113,7 @@ pub fn render_prometheus(numbers: &Numbers, shell: &Metrics) -> String {
     text
 }
 
-fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 13] {
+fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 19] {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     [
         ("ringway_datagrams_received_total", read(&shell.datagrams_received)),
@@ -117,6 +129,12 @@ fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 13] {
         ("ringway_steps_cut_total", read(&shell.steps_cut)),
         ("ringway_log_lines_dropped_total", read(&shell.log_lines_dropped)),
         ("ringway_store_failures_total", read(&shell.store_failures)),
+        ("ringway_dns_questions_total", read(&shell.dns_questions)),
+        ("ringway_dns_failures_total", read(&shell.dns_failures)),
+        ("ringway_dns_refused_total", read(&shell.dns_refused)),
+        ("ringway_dns_stale_total", read(&shell.dns_stale)),
+        ("ringway_lookups_refused_total", read(&shell.lookups_refused)),
+        ("ringway_next_hops_failed_total", read(&shell.next_hops_failed)),
     ]
 }
 

@@ -20,7 +20,7 @@ use ringway_core::snapshot::{Peer, Settings, Snapshot};
 use ringway_store::{GroupCommit, Memory, Sqlite, Store, StoreError, Ticket};
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +49,8 @@ pub struct Startup {
     pub settings: Settings,
     /// Who needs no password.
     pub peers: Vec<Peer>,
+    /// Name servers to ask; none: those of the system.
+    pub dns: Vec<SocketAddr>,
     /// What a stream connection may do.
     pub streams: StreamLimits,
     /// Where the control socket stands; `None` is nowhere.
@@ -162,7 +164,8 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
     let pending = Arc::new(Pending::default());
     let answers = answers(&engine, &pending);
     let commits = GroupCommit::start(store, move || clock.now().as_secs(), answers)?;
-    engine.connect(commits, Resolver::new(&engine, runtime.handle().clone()));
+    let resolver = Resolver::new(&engine, runtime.handle().clone(), &startup.dns)?;
+    engine.connect(commits, resolver);
     let stop = Arc::new(AtomicBool::new(false));
     let administration = Administration::new(Arc::clone(&engine), pending, &startup.domains);
     let (accepting, threads) = (Vec::new(), Vec::new());

@@ -4,7 +4,7 @@ use super::problem::Problem;
 use super::value::Value;
 use crate::listen::Endpoint;
 use ringway_core::flow::Transport;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A domain in the form in which requests are compared with it: lower case, no final dot, an
 /// IPv6 address without brackets.
@@ -75,6 +75,20 @@ pub(crate) fn endpoint(value: &Value<'_>) -> Result<Endpoint, Problem> {
         }
         address => Ok(Endpoint { transport, address, port }),
     }
+}
+
+/// A name server, as `192.0.2.53` or `[2001:db8::53]:5353`.
+pub(crate) fn name_server(value: &Value<'_>) -> Result<SocketAddr, Problem> {
+    let text = value.text()?;
+    let whole = text.parse::<SocketAddr>().ok();
+    let at = match whole {
+        Some(at) => at,
+        None => SocketAddr::new(address(value, text)?, 53),
+    };
+    if at.port() == 0 || at.ip().is_unspecified() || at.ip().is_multicast() {
+        return Err(value.wrong("nobody can be asked there"));
+    }
+    Ok(at)
 }
 
 /// The first two places of a list of which one takes the socket of the other.

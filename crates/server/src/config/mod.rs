@@ -24,7 +24,7 @@ use ringway_core::flow::Transport;
 use ringway_core::snapshot::{Peer, Settings};
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use tracing::level_filters::LevelFilter;
 
@@ -58,6 +58,8 @@ pub struct Config {
     pub settings: Settings,
     /// Who needs no password.
     pub peers: Vec<Peer>,
+    /// Name servers to ask; none: those of the system.
+    pub dns: Vec<SocketAddr>,
     /// What a stream connection may do.
     pub streams: StreamLimits,
 }
@@ -85,6 +87,7 @@ impl Default for Config {
             log: Log { level: LevelFilter::INFO, form: log::Form::Text },
             settings: Settings::default(),
             peers: Vec::new(),
+            dns: Vec::new(),
             streams: StreamLimits::default(),
         }
     }
@@ -112,6 +115,7 @@ impl Config {
             workers: self.workers,
             settings: self.settings.clone(),
             peers: self.peers.clone(),
+            dns: self.dns.clone(),
             streams: self.streams,
             control: Some(self.control()),
         }

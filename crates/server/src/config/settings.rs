@@ -3,7 +3,7 @@
 //! example file are printed from here.
 
 use super::Config;
-use super::address::{domain, endpoint, host, network, overlap};
+use super::address::{domain, endpoint, host, name_server, network, overlap};
 use super::problem::Problem;
 use super::value::Value;
 use crate::log;
@@ -237,6 +237,22 @@ pub static SECTIONS: &[Section<Config>] = &[
             means: "How long phones of one preference ring before those of the next are tried.",
             apply: |config, value| {
                 config.settings.ring_s = seconds(value, 1, 3 * 60)?;
+                Ok(())
+            },
+        }],
+    },
+    Section {
+        name: "dns",
+        about: "How names are looked up",
+        settings: &[Setting {
+            key: "servers",
+            what: "list of ADDRESS or ADDRESS:PORT",
+            default: "[]",
+            means: "Name servers to ask. Without one, those of /etc/resolv.conf are asked, and \
+                    /etc/hosts counts, too, as both were at the start. Names are whole names: a \
+                    search list is not used.",
+            apply: |config, value| {
+                config.dns = each(value, name_server)?;
                 Ok(())
             },
         }],

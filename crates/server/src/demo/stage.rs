@@ -136,6 +136,7 @@ fn start_on_free_ports(folder: &TempDir) -> Result<Running, CannotStart> {
         workers: 0,
         settings: Settings::default(),
         peers: Vec::new(),
+        dns: Vec::new(),
         streams: StreamLimits::default(),
     };
     let mut attempts = 1;

@@ -37,6 +37,7 @@ fn running() -> (Running, UdpSocket) {
             may_register: true,
             ..Peer::default()
         }],
+        dns: Vec::new(),
         streams: StreamLimits::default(),
         control: None,
     })

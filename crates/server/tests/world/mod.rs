@@ -46,6 +46,7 @@ pub(crate) fn startup() -> Startup {
         workers: 2,
         settings: Settings::default(),
         peers: vec![peer],
+        dns: Vec::new(),
         streams: StreamLimits::default(),
         control: None,
     }
