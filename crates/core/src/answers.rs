@@ -100,7 +100,14 @@ impl Node {
         reject: Reject,
         source: SocketAddr,
     ) -> Range<usize> {
-        let mut response = self.respond(out, request, reject.status(), source);
+        let (status, tag) = (reject.status(), self.to_tag(request));
+        let reason = match reject {
+            //= RFC 3323 5
+            // "phrase of the status line of the response SHOULD contain appropriate"
+            Reject::PrivacyNotProvided => "Privacy Failure (user, header, session)",
+            _ => reason_phrase(status),
+        };
+        let mut response = ResponseWriter::new(out, request, (status, reason), Some(&tag), source);
         match reject {
             Reject::BadExtension | Reject::BadProxyExtension => {
                 let proxy = reject == Reject::BadProxyExtension;

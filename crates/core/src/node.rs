@@ -15,11 +15,12 @@ use crate::flow::{Flow, Listener};
 use crate::identity::{Authentication, Caller, ReplayWindows, Side, Verdict};
 use crate::keys::Keys;
 use crate::location::Location;
+use crate::proxy::privacy;
 use crate::proxy::response_context::ResponseContext;
 use crate::proxy::targets::Admitted;
 use crate::reject::Reject;
 use crate::role::Role;
-use crate::route::ours::Ours;
+use crate::route::ours::{Ours, claims_to_be_verified, is_anonymous};
 use crate::route::own_route::OwnRoute;
 use crate::servers::{Server, Servers};
 use crate::snapshot::Snapshot;
@@ -30,7 +31,7 @@ use crate::waiting::Open;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use hashbrown::HashMap;
-use ringway_wire::{Message, Method, Name, Uri};
+use ringway_wire::{Message, Method, Name};
 
 /// What a node is made with.
 #[derive(Clone, Debug)]
@@ -215,6 +216,7 @@ impl Node {
                     return Err(Reject::MethodNotAllowed);
                 }
                 self.refuse_new_while_draining(&admitted)?;
+                privacy::check(request)?;
                 self.begin(now, flow, request, admitted, out) // §16.5, §16.6
             }
         }
@@ -237,20 +239,20 @@ impl Node {
             Caller::Peer(_) => return Ok(Some(Admitted { route, claim: None })),
             Caller::Account(_) | Caller::Stranger => {}
         }
-        let from = request.from().ok().and_then(|from| from.uri().ok());
-        let named = match &from {
-            Some(Uri::Sip(sip)) => ours.domain(&sip.host),
-            _ => None,
-        };
+        let named = ours.realm_of(request);
         let realm = named.or_else(|| ours.default_domain()).ok_or(Reject::NotOurDomain)?;
         let keys = &self.setup.keys;
         let gate = Authentication { keys, snapshot: &self.snapshot, side: Side::Proxy, realm };
         match gate.verify(now, &flow, request) {
             Verdict::Right(claim) => {
-                let aor = from.and_then(|uri| ours.address_of_record(&uri));
+                let from = request.from().ok().and_then(|from| from.uri().ok());
+                let aor = from.as_ref().and_then(|uri| ours.address_of_record(uri));
                 let caller = Caller::Account(claim.account.clone());
-                // B3: nobody calls in another's name.
-                if !caller.may_call_itself(aor.as_ref()) {
+                let nameless = from.as_ref().is_some_and(is_anonymous);
+                // B1, B3: nobody calls in another's name, or says that its own was verified.
+                if from.as_ref().is_some_and(claims_to_be_verified)
+                    || !nameless && !caller.may_call_itself(aor.as_ref())
+                {
                     return Err(Reject::NotYourIdentity);
                 }
                 Ok(Some(Admitted { route, claim: Some(claim) }))

@@ -41,6 +41,8 @@ pub enum Reject {
     NotOurDomain,
     /// A claimed identity that is not the caller's (RFC 3261 §22, B3 of the threat list).
     NotYourIdentity,
+    /// Something must be hidden, or the request refused, and we cannot hide it (RFC 3323 §5).
+    PrivacyNotProvided,
     /// Nobody of this name (RFC 3261 §10.3 step 5, §16.5).
     NoSuchUser,
     /// Known, but not reachable now.
@@ -99,7 +101,11 @@ impl Reject {
             Self::NoSuchTransaction => 481,
             Self::LoopDetected => 482,
             Self::TooManyHops => 483,
-            Self::OutOfOrder | Self::NotKept | Self::NoAnswerInside | Self::NextHopFailed => 500,
+            Self::OutOfOrder
+            | Self::NotKept
+            | Self::NoAnswerInside
+            | Self::NextHopFailed
+            | Self::PrivacyNotProvided => 500,
             Self::UnknownMethodMismatch => 501,
             Self::Overloaded => 503,
             Self::VersionNotSupported => 505,
@@ -128,6 +134,7 @@ impl Reject {
             Self::Forbidden => "forbidden",
             Self::NotOurDomain => "not_our_domain",
             Self::NotYourIdentity => "not_your_identity",
+            Self::PrivacyNotProvided => "privacy_not_provided",
             Self::NoSuchUser => "no_such_user",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::SipsNotAllowed => "sips_not_allowed",

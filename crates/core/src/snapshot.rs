@@ -39,6 +39,9 @@ pub struct Peer {
     pub tls_names: Vec<CertifiedName>,
     /// Whether it may also register anybody's contacts, at whatever address they name.
     pub may_register: bool,
+    /// Whether it is of our trust domain (RFC 3325 §2.3): we believe what it says about who
+    /// somebody is, and it keeps to itself what that person wants to be private.
+    pub trust_identity: bool,
 }
 
 impl Peer {

@@ -134,6 +134,8 @@ names! {
     Reason "Reason",
     Warning "Warning",
     Replaces "Replaces",
+    Privacy "Privacy",
+    PAssertedIdentity "P-Asserted-Identity",
     SessionId "Session-ID",
 }
 

@@ -6,8 +6,9 @@ use crate::identity::{Authentication, Caller, Side, Verdict};
 use crate::limits;
 use crate::locate::NextHop;
 use crate::node::Node;
+use crate::proxy::border::Crossing;
 use crate::proxy::forward::{edit_routes, via};
-use crate::proxy::kept_here::{drop_asserted, drop_own_credentials};
+use crate::proxy::kept_here::drop_own_credentials;
 use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
 use crate::route::plan::Way;
@@ -84,12 +85,7 @@ impl Node {
             return true;
         }
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
-        let from = ack.from().ok().and_then(|from| from.uri().ok());
-        let realm = match &from {
-            Some(Uri::Sip(sip)) => ours.domain(&sip.host),
-            _ => ours.default_domain(),
-        };
-        let Some(realm) = realm else { return false };
+        let Some(realm) = ours.realm_of(ack) else { return false };
         let (keys, snapshot) = (&self.setup.keys, &*self.snapshot);
         let gate = Authentication { keys, snapshot, side: Side::Proxy, realm };
         matches!(gate.verify(now, &flow, ack), Verdict::Right(_))
@@ -127,7 +123,8 @@ impl Node {
         edit_routes(ack, route, target, &mut edit);
         // It has the credentials of the INVITE (§13.2.2.4), and they stay here, too.
         drop_own_credentials(ours, ack, &mut edit);
-        drop_asserted(ours.snapshot, &source, ack, &mut edit);
+        let crossing = Crossing { source: &source, next: &to, caller: None, registered: false };
+        crossing.edit(ours.snapshot, ack, &mut edit);
         edit.set_max_forwards(ack.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
         edit.set_received(source.remote);
         edit.push_via(&via(listener, alloc::format!("{branch}").as_bytes()));

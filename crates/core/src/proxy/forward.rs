@@ -7,7 +7,8 @@ use crate::clients::{Fallback, Purpose};
 use crate::flow::{CertifiedName, ConnectionId, Flow, Listener, Transport};
 use crate::limits;
 use crate::node::{Node, Timer};
-use crate::proxy::kept_here::{drop_asserted, drop_own_credentials};
+use crate::proxy::border::Crossing;
+use crate::proxy::kept_here::drop_own_credentials;
 use crate::proxy::record_route::{self, Sides, Text};
 use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
@@ -118,7 +119,9 @@ impl Copy<'_> {
         edit.set(Name::MaxBreadth, decimal(self.share).as_bytes());
         // What was said to us alone stays here (§22.3).
         drop_own_credentials(ours, &request, &mut edit);
-        drop_asserted(ours.snapshot, &context.flow, &request, &mut edit);
+        let (source, next, caller) = (&context.flow, &self.flow, context.caller.as_ref());
+        let crossing = Crossing { source, next, caller, registered: self.registered };
+        crossing.edit(ours.snapshot, &request, &mut edit);
         // §16.4, §16.6 steps 2 and 6.
         edit_routes(&request, &context.route, self.target, &mut edit);
         // Step 4.

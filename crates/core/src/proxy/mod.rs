@@ -13,6 +13,8 @@
 
 pub(crate) mod forward;
 pub(crate) mod kept_here;
+pub(crate) mod privacy;
+pub(crate) mod border;
 pub(crate) mod next_address;
 pub(crate) mod record_route;
 pub(crate) mod response_context;

@@ -1,5 +1,6 @@
 //! RFC 3261 §16.7: what the branches of one request answered, and which answer goes back.
 
+use crate::address_of_record::AddressOfRecord;
 use crate::arena::Id;
 use crate::calls::CallKey;
 use crate::clients::Client;
@@ -23,6 +24,8 @@ pub(crate) struct ResponseContext {
     pub(crate) server: Id<Server>,
     /// Where the request came from.
     pub(crate) flow: Flow,
+    /// The account that proved to have sent it.
+    pub(crate) caller: Option<AddressOfRecord>,
     /// The request as received; gone once a final response went back.
     pub(crate) request: Option<StoredMessage>,
     /// How many Record-Route entries it had.

@@ -6,7 +6,7 @@ use crate::clients::{Client, Purpose, Report};
 use crate::flow::Flow;
 use crate::limits;
 use crate::node::{Node, Timer};
-use crate::proxy::kept_here::drop_asserted;
+use crate::proxy::border::Crossing;
 use crate::proxy::record_route;
 use crate::proxy::response_context::{Best, BranchState, Outcome, ResponseContext};
 use crate::proxy::session_id;
@@ -118,7 +118,9 @@ impl Node {
                 let mut bytes = Vec::new();
                 let mut edit = Editor::new(response);
                 edit.pop_via();
-                drop_asserted(&self.snapshot, source, response, &mut edit);
+                let crossing =
+                    Crossing { source, next: &context.flow, caller: None, registered: false };
+                crossing.edit(&self.snapshot, response, &mut edit);
                 session_id::drop_malformed(response, &mut edit);
                 edit.finish(&mut bytes);
                 let bytes = bytes.into_boxed_slice();
@@ -309,7 +311,8 @@ impl Node {
             (&context.flow, context.record_routes),
             &mut edit,
         );
-        drop_asserted(&self.snapshot, source, response, &mut edit);
+        let crossing = Crossing { source, next: &context.flow, caller: None, registered: false };
+        crossing.edit(&self.snapshot, response, &mut edit);
         session_id::drop_malformed(response, &mut edit);
         if context.flow.transport.is_reliable() {
             edit.complete_content_length();

@@ -54,6 +54,7 @@ impl Node {
         let context = self.contexts.insert(ResponseContext {
             server,
             flow,
+            caller: claim.as_ref().map(|claim| claim.account.clone()),
             request: Some(request.to_stored()),
             record_routes: request.values(Name::RecordRoute).count(),
             route,

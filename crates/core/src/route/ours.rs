@@ -7,7 +7,7 @@ use crate::snapshot::Snapshot;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use ringway_wire::{Host, SipUri, Uri, unescape};
+use ringway_wire::{Host, Message, Name, NameAddr, SipUri, Uri, unescape};
 
 /// The addresses of this installation, for questions of the kind "is this us?".
 #[derive(Clone, Copy)]
@@ -86,6 +86,28 @@ impl<'a> Ours<'a> {
         self.snapshot.default_domain.as_deref()
     }
 
+    /// The domain of ours whose accounts the sender of a request may be of: that of its From. Who
+    /// gives no name may hint at it (RFC 3325 §6), or is of the default domain.
+    pub(crate) fn realm_of(self, request: &Message<'_>) -> Option<&'a [u8]> {
+        let from = request.from().ok().and_then(|from| from.uri().ok());
+        let Some(uri) = from else { return self.default_domain() };
+        let named = match &uri {
+            Uri::Sip(sip) => self.domain(&sip.host),
+            Uri::Tel(_) | Uri::Other { .. } => self.default_domain(),
+        };
+        let hinted = || {
+            let mut others = request.headers().filter(|header| header.name == Name::Other);
+            let hint = others
+                .find(|header| header.raw_name.eq_ignore_ascii_case(b"P-Preferred-Identity"))?;
+            match NameAddr::parse(hint.value).ok()?.uri().ok()? {
+                Uri::Sip(sip) => self.domain(&sip.host),
+                Uri::Tel(_) | Uri::Other { .. } => None,
+            }
+        };
+        let nameless = || hinted().or_else(|| self.default_domain());
+        named.or_else(|| is_anonymous(&uri).then(nameless).flatten())
+    }
+
     /// The address-of-record that a URI names here, or `None` if it names nobody of ours.
     //= RFC 3261 10.3
     // "all URI parameters MUST be removed"
@@ -140,6 +162,26 @@ impl<'a> Ours<'a> {
     /// The listener behind a flow.
     pub(crate) fn listener(self, flow: &Flow) -> Option<&'a Listener> {
         self.setup.listeners.get(usize::from(flow.socket.0))
+    }
+}
+
+/// Whether a URI is what those write into From who do not say who they are.
+//= RFC 3323 4.1.1.3
+// "For these reasons, the hostname value 'anonymous.invalid' SHOULD be"
+pub(crate) fn is_anonymous(uri: &Uri<'_>) -> bool {
+    let Uri::Sip(sip) = uri else { return false };
+    let Host::Name(host) = sip.host else { return false };
+    host.eq_ignore_ascii_case(b"anonymous.invalid")
+        && sip.user.is_none_or(|user| user.eq_ignore_ascii_case(b"anonymous"))
+}
+
+/// Whether a URI says that somebody has verified the number in it: only networks may say so
+/// (`verstat` of 3GPP TS 24.229).
+pub(crate) fn claims_to_be_verified(uri: &Uri<'_>) -> bool {
+    match uri {
+        Uri::Sip(sip) => sip.params.get(b"verstat").is_some(),
+        Uri::Tel(tel) => tel.params.get(b"verstat").is_some(),
+        Uri::Other { .. } => false,
     }
 }
 

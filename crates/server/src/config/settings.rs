@@ -349,11 +349,29 @@ pub static PEER: Section<Peer> = Section {
                 Ok(())
             },
         },
+        Setting {
+            key: "trust_identity",
+            what: "true or false",
+            default: "false",
+            means: "Whether it is of the same trust domain (RFC 3325): its P-Asserted-Identity and \
+                    the like are believed, and it gets those that their owners want kept private. \
+                    From all others they are taken off.",
+            apply: |peer, value| {
+                peer.trust_identity = value.boolean()?;
+                Ok(())
+            },
+        },
     ],
 };
 
 pub(crate) const fn empty_peer() -> Peer {
-    Peer { name: String::new(), networks: Vec::new(), tls_names: Vec::new(), may_register: false }
+    Peer {
+        name: String::new(),
+        networks: Vec::new(),
+        tls_names: Vec::new(),
+        may_register: false,
+        trust_identity: false,
+    }
 }
 
 /// An example file: every setting with what it means and its default, which is not needed.

@@ -50,6 +50,7 @@ fn everything_can_be_said() {
         name = "edge"
         networks = ["198.51.100.7"]
         may_register = true
+        trust_identity = true
         "#,
     );
     assert_eq!(config.domains, ["example.org", "192.0.2.1", "pbx.acme.vn"]);
@@ -68,6 +69,7 @@ fn everything_can_be_said() {
     assert_eq!(config.peers.len(), 2);
     assert_eq!(config.peers[0].networks[1].1, 128);
     assert!(!config.peers[0].may_register && config.peers[1].may_register);
+    assert!(!config.peers[0].trust_identity && config.peers[1].trust_identity);
     assert_eq!(good("[server]\ndata = \"/d\"").control(), Path::new("/d/ringway.sock"));
 }
 

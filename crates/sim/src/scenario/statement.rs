@@ -13,7 +13,7 @@ use ringway_core::time::Duration;
 use std::net::SocketAddr;
 
 /// Words that are no names.
-const FLAGS: [&str; 4] = ["v6", "by-hand", "stranger", "may-register"];
+const FLAGS: [&str; 5] = ["v6", "by-hand", "stranger", "may-register", "trust-identity"];
 
 impl Stage {
     /// Plays a statement.
@@ -127,10 +127,12 @@ impl Stage {
             let ip = phone.address.ip();
             let networks = vec![(ip, if ip.is_ipv4() { 32 } else { 128 })];
             let may_register = step.says("may-register");
+            let trust_identity = step.says("trust-identity");
             self.snapshot.peers.push(Peer {
                 name: name.to_owned(),
                 networks,
                 may_register,
+                trust_identity,
                 ..Peer::default()
             });
             self.publish();
