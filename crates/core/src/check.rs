@@ -1,6 +1,8 @@
 //! RFC 3261 §16.3: what a request must pass before anything is decided about it.
 
+use crate::identity::Caller;
 use crate::keys::Keys;
+use crate::registrar::supports;
 use crate::reject::Reject;
 use crate::transaction::key::ClientBranch;
 use ringway_wire::{Fault, Message, Method, Name, Uri};
@@ -66,22 +68,32 @@ pub(crate) fn loop_hash(keys: &Keys, request: &Message<'_>) -> u64 {
     hash
 }
 
-/// D6: a Path that we cannot follow is refused, never forgotten.
-pub(crate) fn no_path(register: &Message<'_>) -> Result<(), Reject> {
+/// D6: a Path is followed only if somebody trusted has put it there; else it is refused, never
+/// forgotten.
+pub(crate) fn path(register: &Message<'_>, caller: &Caller) -> Result<(), Reject> {
     if register.values(Name::Path).next().is_none() {
         return Ok(());
     }
     //= RFC 3327 5.3
     // "policy is for the registrar to reject the request with a 420"
-    let mut supported = register.values(Name::Supported);
-    let knows = supported.any(|option| option.eq_ignore_ascii_case(b"path"));
-    Err(if knows { Reject::PathNotServed } else { Reject::PathNotSupported })
+    if !supports(register, b"path") {
+        return Err(Reject::PathNotSupported);
+    }
+    if matches!(caller, Caller::Peer(_)) { Ok(()) } else { Err(Reject::PathNotTrusted) }
 }
+
+/// What our registrar understands when it is required to (RFC 3327, RFC 5626, RFC 5627).
+pub(crate) const REGISTRAR_EXTENSIONS: [&[u8]; 3] = [b"path", b"outbound", b"gruu"];
 
 /// §16.3 step 5, §8.2.2.3: extensions that we would have to understand. We understand none
 /// that a proxy must; what end points require of each other is not our affair.
-pub(crate) fn extensions(request: &Message<'_>, header: Name) -> Result<(), Reject> {
-    match request.values(header).next() {
+pub(crate) fn extensions(
+    request: &Message<'_>,
+    header: Name,
+    known: &[&[u8]],
+) -> Result<(), Reject> {
+    let is_known = |option: &[u8]| known.iter().any(|known| option.eq_ignore_ascii_case(known));
+    match request.values(header).find(|option| !is_known(option)) {
         Some(_) if header == Name::ProxyRequire => Err(Reject::BadProxyExtension),
         Some(_) => Err(Reject::BadExtension),
         None => Ok(()),

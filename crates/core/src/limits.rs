@@ -9,10 +9,16 @@ pub const CONTACTS_PER_AOR: usize = 16;
 pub const UNSETTLED_CONTACTS_PER_AOR: usize = 4 * CONTACTS_PER_AOR;
 /// Live binding time when the phone asks for none (RFC 3261 §10.2.1.1 suggests an hour).
 pub const EXPIRES_DEFAULT_S: u32 = 3_600;
-/// The longest binding; longer wishes are shortened (RFC 3261 §10.3 step 7).
-pub const EXPIRES_MAX_S: u32 = 7_200;
+/// The longest binding; longer wishes are shortened (RFC 3261 §10.3 step 7). A phone that is gone
+/// rings in vain for so long.
+pub const EXPIRES_MAX_S: u32 = 3_600;
+/// What may be taken off a binding time: enough to tear apart phones that came together, and no
+/// phone minds.
+pub const EXPIRES_SPREAD_PERCENT: u32 = 10;
 /// The shortest binding; shorter wishes get 423 (RFC 3261 §10.3 step 7).
 pub const EXPIRES_MIN_S: u32 = 60;
+/// Flow-Timer for streams: RFC 5626 §4.4.1 has clients without one send every 95 to 120 s.
+pub const FLOW_TIMER_S: u32 = 120;
 /// Branches one request may be forked to in all; sixteen contacts and some forwarding.
 pub const BRANCHES_PER_REQUEST: usize = 32;
 /// Addresses of one next hop tried one after another: callers give up before the last of more.
@@ -65,5 +71,7 @@ pub const CREDENTIAL_PARAMS: usize = 32;
 pub const USER_IN_EVENT_BYTES: usize = 64;
 /// Bytes of one contact with its parameters: three times the longest seen from a phone.
 pub const CONTACT_BYTES: usize = 2_048;
+/// Bytes of the Path of one binding: four proxies with long flow tokens.
+pub const PATH_BYTES: usize = 1_024;
 /// Bytes of a User-Agent kept with a binding, for people to recognise a phone by.
 pub const USER_AGENT_BYTES: usize = 128;

@@ -197,19 +197,19 @@ impl Node {
         let role = Role::of(ours, request, &route);
         match role {
             Role::Registrar => {
-                check::extensions(request, Name::Require)?;
-                check::no_path(request)?;
+                check::extensions(request, Name::Require, &check::REGISTRAR_EXTENSIONS)?;
+                check::path(request, &Caller::by_flow(&self.snapshot, &flow))?;
                 self.register(now, flow, request, out)
             }
             Role::Options => {
-                check::extensions(request, Name::Require)?;
+                check::extensions(request, Name::Require, &[])?;
                 self.send_stateless(flow, request, status::OK, out);
                 Ok(())
             }
             Role::Ourselves | Role::Proxy => {
                 check::hops(request)?; // §16.3 step 3
                 check::not_looped(&self.setup.keys, request)?; // §16.3 step 4
-                check::extensions(request, Name::ProxyRequire)?; // §16.3 step 5
+                check::extensions(request, Name::ProxyRequire, &[])?; // §16.3 step 5
                 let admitted = self.admit(now, flow, request, route, out)?; // §16.3 step 6
                 let Some(admitted) = admitted else { return Ok(()) };
                 if role == Role::Ourselves {

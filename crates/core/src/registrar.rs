@@ -4,6 +4,12 @@
 //! A pure function. Before it stand the checks, the caller's identity and right, and the
 //! address-of-record (steps 1 to 5); after it, the commit, and then the 200 with all bindings.
 
+mod contact;
+mod device;
+
+pub(crate) use contact::check_contacts;
+pub(crate) use device::supports;
+
 use crate::address_of_record::AddressOfRecord;
 use crate::binding::Binding;
 use crate::boundary::{RegistrationChange, Write};
@@ -14,6 +20,7 @@ use crate::snapshot::Settings;
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use device::{Device, Road};
 use ringway_wire::{Contacts, Message, Name, NameAddr, Params, Uri, delta_seconds, equal};
 
 /// When and from where a REGISTER came.
@@ -40,6 +47,9 @@ pub struct Registration {
     /// The request was here before. If its commit is still under way it is answered by that;
     /// if not, like the first time, and its nonce count need not be new.
     pub retransmission: bool,
+    /// A flow was registered, and the client knows what that means: the answer requires outbound
+    /// (RFC 5626 §6).
+    pub outbound: bool,
 }
 
 /// Works out what a REGISTER does to the bindings of `aor`. All of it happens, or nothing.
@@ -63,6 +73,8 @@ pub fn register(
         request,
         cseq,
         arrival,
+        road: Road::of(request)?,
+        outbound: false,
         entries: live.map(Entry::known).collect(),
         seen_before: false,
     };
@@ -75,6 +87,7 @@ pub fn register(
             for contact in request.contacts() {
                 update.contact(&contact.map_err(|_| Reject::Malformed("Contact"))?)?;
             }
+            update.check_flows()?;
         }
     }
     update.check_count()?;
@@ -119,6 +132,8 @@ struct Update<'a> {
     request: &'a Message<'a>,
     cseq: u32,
     arrival: Arrival,
+    road: Road,
+    outbound: bool,
     entries: Vec<Entry<'a>>,
     seen_before: bool,
 }
@@ -132,6 +147,8 @@ struct Entry<'a> {
 enum Fate {
     Stays,
     Becomes(Binding),
+    /// It stays, but its temporary GRUUs do not.
+    Voided(Binding),
     Goes,
 }
 
@@ -140,12 +157,18 @@ impl<'a> Entry<'a> {
         Self { before: Some(binding), fate: Fate::Stays }
     }
 
-    /// The contact as it stands now; none for what came and went within this request.
-    fn contact(&self) -> Option<&[u8]> {
+    /// The binding as it stands now, or as it was; none for what came and went within this
+    /// request.
+    fn binding(&self) -> Option<&Binding> {
         match &self.fate {
-            Fate::Becomes(binding) => Some(&binding.contact),
-            Fate::Stays | Fate::Goes => self.before.map(|binding| &*binding.contact),
+            Fate::Becomes(binding) | Fate::Voided(binding) => Some(binding),
+            Fate::Stays | Fate::Goes => self.before,
         }
+    }
+
+    /// The binding as it will be.
+    fn left(&self) -> Option<&Binding> {
+        self.binding().filter(|_| !matches!(self.fate, Fate::Goes))
     }
 }
 
@@ -170,23 +193,78 @@ impl Update<'_> {
     fn contact(&mut self, contact: &NameAddr<'_>) -> Result<(), Reject> {
         let uri = contact.uri().map_err(|_| Reject::Malformed("Contact"))?;
         let expires_s = self.expires_s(&contact.params)?;
-        let found = self.find(contact.uri, &uri);
+        let device = self.road.device(&contact.params)?;
+        self.outbound |= device.reg_id > 0 && self.road.knows_outbound();
+        let found = self.find(contact.uri, &uri, &device);
         if found.map_or(Ok(false), |at| self.wrote(at))? {
             self.seen_before = true;
             return Ok(());
         }
-        match (found, expires_s) {
-            (Some(at), 0) => self.entries[at].fate = Fate::Goes,
-            (None, 0) => {}
-            (Some(at), _) => {
-                self.entries[at].fate = Fate::Becomes(self.binding(contact, expires_s)?)
+        if expires_s == 0 {
+            if let Some(at) = found {
+                self.entries[at].fate = Fate::Goes;
             }
-            (None, _) => {
-                let fate = Fate::Becomes(self.binding(contact, expires_s)?);
-                self.entries.push(Entry { before: None, fate });
-            }
+            return Ok(());
+        }
+        //= RFC 5627 5.1
+        // "If the contact is not a SIP URI, the REGISTER request MUST be"
+        if !device.instance.is_empty() && !matches!(uri, Uri::Sip(_)) {
+            return Err(Reject::ContactNotAllowed);
+        }
+        let binding = self.binding(contact, device, expires_s)?;
+        let fate = Fate::Becomes(binding);
+        match found {
+            Some(at) => self.entries[at].fate = fate,
+            None => self.entries.push(Entry { before: None, fate }),
         }
         Ok(())
+    }
+
+    /// RFC 5626 §6: a request registers one flow; that is the one it came over.
+    fn check_flows(&self) -> Result<(), Reject> {
+        let made = self.entries.iter().filter_map(|entry| match &entry.fate {
+            Fate::Becomes(binding) => Some(binding),
+            Fate::Stays | Fate::Voided(_) | Fate::Goes => None,
+        });
+        let (mut all, mut flows) = (0, 0);
+        for binding in made {
+            all += 1;
+            flows += usize::from(binding.reg_id > 0);
+        }
+        //= RFC 5626 6
+        // "header field parameter, the entire registration SHOULD be rejected with a 400 (Bad"
+        if flows > 0 && all > 1 { Err(Reject::Malformed("Contact")) } else { Ok(()) }
+    }
+
+    /// Since when temporary GRUUs of a device are good, if this request registers it.
+    //= RFC 5627 5.1
+    // "the registrar finds the one that was most recently registered, and"
+    fn gruus_since(&mut self, device: &Device) -> Instant {
+        let now = self.arrival.now;
+        let live = self.entries.iter().filter_map(Entry::left);
+        let same = live.filter(|binding| binding.instance == device.instance);
+        let mut since = None;
+        let mut last: Option<&Binding> = None;
+        for binding in same {
+            since = since.max(Some(binding.gruus_since));
+            let counts = device.reg_id == 0 || binding.reg_id == device.reg_id;
+            if counts && last.is_none_or(|last| last.refreshed <= binding.refreshed) {
+                last = Some(binding);
+            }
+        }
+        //= RFC 5627 5.1
+        // "MUST invalidate all previously generated temporary GRUUs for the AOR"
+        let goes_on = last.is_none_or(|last| *last.call_id == *self.request.call_id());
+        if let (true, Some(since)) = (goes_on, since) {
+            return since;
+        }
+        for entry in &mut self.entries {
+            let other = entry.left().filter(|binding| binding.instance == device.instance);
+            if let Some(binding) = other.filter(|_| matches!(entry.fate, Fate::Stays)) {
+                entry.fate = Fate::Voided(Binding { gruus_since: now, ..binding.clone() });
+            }
+        }
+        now
     }
 
     /// The binding time granted; 0 asks for removal.
@@ -206,21 +284,36 @@ impl Update<'_> {
         }
         //= RFC 3261 10.3
         // "The registrar MAY choose an expiration less than the requested"
-        Ok(asked.min(self.settings.expires_max_s))
+        let granted = asked.min(self.settings.expires_max_s);
+        Ok(granted.saturating_sub(self.spread(granted)))
+    }
+
+    /// What is taken off a binding time: chance enough, and the same for the same request.
+    fn spread(&self, seconds: u32) -> u32 {
+        let most = u64::from(seconds) * u64::from(self.settings.expires_spread_percent);
+        let share = self.arrival.transaction % 1_001;
+        (most * share / 100_000) as u32
     }
 
     /// The entry for a contact. One with the same text comes before one that is only equal:
-    /// the comparison of URIs is not transitive (§19.1.4), so there may be several.
+    /// the comparison of URIs is not transitive (§19.1.4), so there may be several. A flow is found
+    /// by its device and number; it also takes the place of the same contact without a flow.
     //= RFC 3261 10.3
     // "For each address, the registrar then searches the list of"
-    fn find(&self, text: &[u8], uri: &Uri<'_>) -> Option<usize> {
-        let same_text = |entry: &Entry<'_>| entry.contact() == Some(text);
-        let same_uri = |entry: &Entry<'_>| {
-            let other = entry.contact().and_then(|contact| Uri::parse(contact).ok());
-            other.is_some_and(|other| equal(&other, uri))
+    fn find(&self, text: &[u8], uri: &Uri<'_>, device: &Device) -> Option<usize> {
+        let is_flow = device.reg_id > 0;
+        let place = |same: &dyn Fn(&Binding) -> bool| {
+            self.entries.iter().position(|entry| entry.binding().is_some_and(same))
         };
-        let same = self.entries.iter().position(same_text);
-        same.or_else(|| self.entries.iter().position(same_uri))
+        let same_flow = |known: &Binding| {
+            is_flow && known.reg_id == device.reg_id && known.instance == device.instance
+        };
+        let may = |known: &Binding| !is_flow || known.reg_id == 0;
+        let same_text = |known: &Binding| may(known) && *known.contact == *text;
+        let same_uri = |known: &Binding| {
+            may(known) && Uri::parse(&known.contact).is_ok_and(|other| equal(&other, uri))
+        };
+        place(&same_flow).or_else(|| place(&same_text)).or_else(|| place(&same_uri))
     }
 
     /// Whether this very request wrote an entry when it came the first time; an error if it is
@@ -229,7 +322,8 @@ impl Update<'_> {
     //= RFC 3261 10.3
     // "the registrar compares the CSeq value.  If the value"
     fn wrote(&self, at: usize) -> Result<bool, Reject> {
-        let Entry { before: Some(before), fate: Fate::Stays } = &self.entries[at] else {
+        let Entry { before: Some(before), fate: Fate::Stays | Fate::Voided(_) } = &self.entries[at]
+        else {
             return Ok(false);
         };
         if *before.call_id != *self.request.call_id() || self.cseq > before.cseq {
@@ -245,7 +339,12 @@ impl Update<'_> {
 
     //= RFC 3261 10.3
     // "Each binding record records the Call-ID and CSeq values from"
-    fn binding(&self, contact: &NameAddr<'_>, expires_s: u32) -> Result<Binding, Reject> {
+    fn binding(
+        &mut self,
+        contact: &NameAddr<'_>,
+        device: Device,
+        expires_s: u32,
+    ) -> Result<Binding, Reject> {
         let params = kept_params(&contact.params);
         if contact.uri.len() + params.len() > limits::CONTACT_BYTES {
             return Err(Reject::TooLarge);
@@ -260,10 +359,10 @@ impl Update<'_> {
         Ok(Binding {
             contact: contact.uri.into(),
             params,
-            instance: Box::default(),
-            reg_id: 0,
-            path: Box::default(),
-            gruus_since: now,
+            gruus_since: self.gruus_since(&device),
+            instance: device.instance,
+            reg_id: device.reg_id,
+            path: self.road.path.clone(),
             q: q.ok_or(Reject::Malformed("Contact"))?,
             expires: now + Duration::from_secs(u64::from(expires_s)),
             refreshed: now,
@@ -290,8 +389,12 @@ impl Update<'_> {
         let (mut changes, mut bindings) = (Vec::new(), Vec::new());
         for Entry { before, fate } in self.entries {
             match (before, fate) {
-                (None, Fate::Stays | Fate::Goes) => {}
+                (None, Fate::Stays | Fate::Voided(_) | Fate::Goes) => {}
                 (Some(before), Fate::Stays) => bindings.push(before.clone()),
+                (Some(_), Fate::Voided(binding)) => {
+                    bindings.push(binding.clone());
+                    put.push(Write::PutBinding(aor.clone(), binding));
+                }
                 (Some(before), Fate::Goes) => {
                     gone.push(Write::DropBinding(aor.clone(), before.key().into()));
                     changes.push((before.contact.clone(), RegistrationChange::Removed));
@@ -303,7 +406,7 @@ impl Update<'_> {
                     };
                     changes.push((binding.contact.clone(), change));
                     // The same URI in other words: the new words count (RFC 4475 §3.3.13).
-                    if let Some(old) = before.filter(|old| old.contact != binding.contact) {
+                    if let Some(old) = before.filter(|old| old.key() != binding.key()) {
                         gone.push(Write::DropBinding(aor.clone(), old.key().into()));
                     }
                     bindings.push(binding.clone());
@@ -315,15 +418,18 @@ impl Update<'_> {
         let mut writes = gone;
         writes.extend(put);
         let retransmission = self.seen_before && writes.is_empty();
-        Registration { writes, changes, bindings, retransmission }
+        let outbound = self.outbound;
+        Registration { writes, changes, bindings, retransmission, outbound }
     }
 }
 
-/// The parameters that are kept as they are, such as `+sip.instance` and `reg-id`.
+/// The parameters that are kept as they are, such as `+sip.instance` and `reg-id`. A client cannot
+/// name its own GRUUs (RFC 5627 §5.1).
 fn kept_params(params: &Params<'_>) -> Box<[u8]> {
+    let ours = [&b"q"[..], b"expires", b"pub-gruu", b"temp-gruu"];
     let mut kept = Vec::new();
     for (name, value) in params.iter() {
-        if name.eq_ignore_ascii_case(b"q") || name.eq_ignore_ascii_case(b"expires") {
+        if ours.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             continue;
         }
         kept.push(b';');

@@ -21,8 +21,12 @@ pub enum Reject {
     BadProxyExtension,
     /// A Path in a REGISTER of a user agent that knows no Path (RFC 3327 §5.3).
     PathNotSupported,
-    /// A Path in a REGISTER of one that does: we do not keep it (D6 of the threat list).
-    PathNotServed,
+    /// A Path from somebody who is no trusted edge (D6 of the threat list).
+    PathNotTrusted,
+    /// A flow to be registered, and a first hop that does not keep flows (RFC 5626 §6).
+    FirstHopLacksOutbound,
+    /// A contact that leads to ourselves, or that no request can be sent to (RFC 5627 §5.1, D4).
+    ContactNotAllowed,
     /// Max-Breadth does not allow the fork (RFC 5393 §5.3.3).
     MaxBreadthExceeded,
     /// The method is known, its CSeq says another (RFC 3261 §8.1.1.5).
@@ -87,7 +91,8 @@ impl Reject {
             | Self::NotOurDomain
             | Self::NotYourIdentity
             | Self::ForgedRoute
-            | Self::PathNotServed
+            | Self::PathNotTrusted
+            | Self::ContactNotAllowed
             | Self::TooManyContacts => 403,
             Self::NoSuchUser => 404,
             Self::MethodNotAllowed => 405,
@@ -96,6 +101,7 @@ impl Reject {
             Self::BadExtension | Self::BadProxyExtension | Self::PathNotSupported => 420,
             Self::IntervalTooBrief => 423,
             Self::FlowFailed => 430,
+            Self::FirstHopLacksOutbound => 439,
             Self::MaxBreadthExceeded => 440,
             Self::TemporarilyUnavailable | Self::SipsNotAllowed | Self::SipsRequired => 480,
             Self::NoSuchTransaction => 481,
@@ -124,7 +130,9 @@ impl Reject {
             Self::BadExtension => "bad_extension",
             Self::BadProxyExtension => "bad_proxy_extension",
             Self::PathNotSupported => "path_not_supported",
-            Self::PathNotServed => "path_not_served",
+            Self::PathNotTrusted => "path_not_trusted",
+            Self::FirstHopLacksOutbound => "first_hop_lacks_outbound",
+            Self::ContactNotAllowed => "contact_not_allowed",
             Self::MaxBreadthExceeded => "max_breadth_exceeded",
             Self::MethodMismatch => "method_mismatch",
             Self::UnknownMethodMismatch => "unknown_method_mismatch",

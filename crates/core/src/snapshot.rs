@@ -114,8 +114,16 @@ pub struct Settings {
     pub expires_default_s: u32,
     /// Longest binding in seconds.
     pub expires_max_s: u32,
+    /// Up to so many percent are taken off a binding time, so that phones that came together do
+    /// not come back together (D8 of the threat list).
+    pub expires_spread_percent: u32,
     /// Contacts one address-of-record may have.
     pub contacts_per_aor: usize,
+    /// After so many seconds of silence a client with a stream shall send a keep-alive; 0: as it
+    /// likes (RFC 5626 §5.4).
+    pub flow_timer_s: u32,
+    /// Whether clients are told to send their requests through us (RFC 3608).
+    pub service_route: bool,
     /// Seconds a group of branches may ring before the next group is tried.
     pub ring_s: u32,
 }
@@ -128,7 +136,10 @@ impl Default for Settings {
             expires_min_s: limits::EXPIRES_MIN_S,
             expires_default_s: limits::EXPIRES_DEFAULT_S,
             expires_max_s: limits::EXPIRES_MAX_S,
+            expires_spread_percent: limits::EXPIRES_SPREAD_PERCENT,
             contacts_per_aor: limits::CONTACTS_PER_AOR,
+            flow_timer_s: limits::FLOW_TIMER_S,
+            service_route: false,
             ring_s: 60,
         }
     }

@@ -222,10 +222,11 @@ fn breadth_is_shared_out_and_never_exceeded() {
 #[test]
 //= RFC 5393 4.2.2 type=test
 fn a_loop_is_found_and_a_spiral_is_not() {
-    // Bob's phone is at our own door.
-    let mut world = with_bob("198.51.100.9:5060", "<sip:bob@example.org>");
+    // Bob's contact is another server, and that sends everything back.
+    let mut world = with_bob("198.51.100.9:5060", "<sip:bob@mirror.example>");
     world.receive(EDGE, &invite("sip:bob@example.org", ""));
     let copy = world.answer(Answer::Resolved(vec![flow("198.51.100.9:5060")]))[0].text.clone();
+    let copy = copy.replace("sip:bob@mirror.example", "sip:bob@example.org");
     assert_eq!(statuses(&world.receive("198.51.100.9:5060", &copy)), [482]);
     // Another method on the same way is the same loop.
     let other = copy.replace("INVITE", "MESSAGE");

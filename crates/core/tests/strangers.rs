@@ -548,15 +548,15 @@ fn a_registration_is_acknowledged_when_it_is_kept_and_not_before() {
     assert_eq!((passed[0].0, passed[0].1.status()), (5_000, 500));
 }
 
-// D6: a Path would have to be followed; what cannot be is said.
+// D6: a Path is followed if a trusted edge has put it there; else it is refused, never forgotten.
 #[test]
 //= RFC 3327 5.3 type=test
-fn d6_a_path_is_refused_and_not_forgotten() {
-    for from in [STRANGER, EDGE] {
+fn d6_a_path_counts_from_a_trusted_edge_only() {
+    for (from, trusted) in [(STRANGER, false), (EDGE, true)] {
         for (more, status) in [
             ("Path: <sip:edge.example;lr>|", 420),
             ("Path: <sip:edge.example;lr>|Supported: outbound|", 420),
-            ("Path: <sip:edge.example;lr>|k: outbound, path|", 403),
+            ("Path: <sip:edge.example;lr>|k: outbound, path|", if trusted { 200 } else { 403 }),
         ] {
             let text = request("REGISTER", "sip:example.org", more)
                 .replace("To: <sip:example.org>", "To: <sip:alice@example.org>");
@@ -565,7 +565,9 @@ fn d6_a_path_is_refused_and_not_forgotten() {
             assert_eq!(statuses(&sent), [status], "{more}");
             let unsupported = if status == 420 { vec!["path"] } else { vec![] };
             assert_eq!(sent[0].all("Unsupported"), unsupported);
-            assert_eq!(world.node.registrations(), 0);
+            assert_eq!(world.node.registrations(), usize::from(status == 200));
+            let path = if status == 200 { vec!["<sip:edge.example;lr>"] } else { vec![] };
+            assert_eq!(sent[0].all("Path"), path, "the answer says so");
         }
     }
 }
@@ -629,4 +631,41 @@ fn a_full_table_is_a_503_and_empties_again() {
         &mut Default::default(),
     );
     assert_eq!(world.census(), Census::default());
+}
+
+// D4: contacts that would lead back here, to nobody, or to everybody.
+#[test]
+//= RFC 5627 5.1 type=test
+fn d4_contacts_that_lead_to_ourselves_or_nowhere_are_refused() {
+    for (contact, from_anybody, from_edge) in [
+        ("sip:alice@192.0.2.77", true, true),
+        ("sip:alice@df7jal23ls0d.invalid;transport=ws", true, true),
+        ("sip:alice@10.1.2.3:5062", true, true),
+        ("sip:alice@example.org", false, false),
+        ("sip:alice@example.org;gr=urn:uuid:1", false, false),
+        ("sip:bob@example.org", false, false),
+        ("sip:x@192.0.2.1", false, false),
+        ("sip:x@192.0.2.1:5060;transport=tcp", false, false),
+        ("sip:x@192.0.2.1:5099", true, true),
+        ("sip:x@[2001:db8::1]", false, false),
+        ("sip:x@[::ffff:192.0.2.1]", false, false),
+        ("sip:x@224.0.1.75", false, false),
+        ("sip:x@[ff02::1]", false, false),
+        ("sip:x@255.255.255.255", false, false),
+        ("sip:x@0.0.0.0", false, false),
+        ("sip:x@[::]", false, false),
+        ("sip:x@127.0.0.1:5062", true, false),
+        ("sip:x@[::1]:5062", true, false),
+        ("sip:x@169.254.1.1", true, false),
+        ("sip:x@[fe80::1]", true, false),
+    ] {
+        for (from, taken) in [(STRANGER, from_anybody), (EDGE, from_edge)] {
+            let mut world = world();
+            let text = request("REGISTER", "sip:example.org", "")
+                .replace("To: <sip:example.org>", "To: <sip:alice@example.org>")
+                .replace("sip:alice@198.51.100.1", contact);
+            let sent = world.log_in(from, "alice", &text);
+            assert_eq!(statuses(&sent), [if taken { 200 } else { 403 }], "{contact} from {from}");
+        }
+    }
 }

@@ -9,7 +9,7 @@
 //! its request; that of the callee comes with the responses, and is written into our entry there
 //! (RFC 3261 §16.7 step 8).
 
-use crate::flow::{Flow, SocketId, Transport};
+use crate::flow::{Flow, Listener, SocketId, Transport};
 use crate::identity::Caller;
 use crate::route::cookie::{Cookie, Tag, hop_tag, source_tag};
 use crate::route::ours::{Ours, address_of};
@@ -131,14 +131,27 @@ fn names(uri: &Uri<'_>, flow: &Flow) -> bool {
 }
 
 fn entry(ours: Ours<'_>, call_id: &[u8], side: &Flow, cookie: Cookie) -> Option<Vec<u8>> {
-    use core::fmt::Write;
     let listener = ours.listener(side)?;
     let mut out = Vec::with_capacity(128);
     out.extend_from_slice(b"<sip:");
     cookie.write(&ours.setup.keys, call_id, &mut out);
-    let mut text = Text(&mut out);
+    out.push(b'@');
+    end_route(listener, &mut out);
+    Some(out)
+}
+
+/// A Route that leads to us and means nothing else: what a Service-Route is made of (RFC 3608 §5).
+pub(crate) fn service_route(listener: &Listener) -> Vec<u8> {
+    let mut out = b"<sip:".to_vec();
+    end_route(listener, &mut out);
+    out
+}
+
+fn end_route(listener: &Listener, out: &mut Vec<u8>) {
+    use core::fmt::Write;
+    let mut text = Text(out);
     // Writing to memory cannot fail.
-    let _ = write!(text, "@{}", listener.public());
+    let _ = write!(text, "{}", listener.public());
     match listener.transport {
         Transport::Udp => {}
         other => {
@@ -148,7 +161,6 @@ fn entry(ours: Ours<'_>, call_id: &[u8], side: &Flow, cookie: Cookie) -> Option<
     //= RFC 3261 16.6
     // "This URI MUST contain an lr parameter"
     out.extend_from_slice(b";lr>");
-    Some(out)
 }
 
 /// Lets `write!` append to bytes.

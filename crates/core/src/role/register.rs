@@ -12,15 +12,17 @@ use crate::identity::{Authentication, Caller, Claim, Side, Verdict};
 use crate::limits;
 use crate::location::Proposal;
 use crate::node::Node;
+use crate::proxy::record_route;
 use crate::registrar::{self, Arrival, Registration};
 use crate::reject::Reject;
+use crate::route::gruu;
 use crate::route::ours::Ours;
 use crate::status;
 use crate::time::{Date, Instant};
 use crate::waiting::Waiting;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use ringway_wire::{Message, StoredMessage};
+use ringway_wire::{Message, Name, StoredMessage};
 
 /// A registration that is being committed.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub(crate) struct WaitingRegistration {
     aor: AddressOfRecord,
     proposal: Proposal,
     after: Vec<Binding>,
+    outbound: bool,
     changes: Vec<(Box<[u8]>, RegistrationChange)>,
 }
 
@@ -38,6 +41,22 @@ pub(crate) struct WaitingRegistration {
 pub(crate) struct Noted {
     writes: Vec<Write>,
     number: u64,
+}
+
+/// What the 200 to a REGISTER tells.
+struct Granted<'a> {
+    aor: &'a AddressOfRecord,
+    bindings: &'a [Binding],
+    /// A flow was registered.
+    outbound: bool,
+}
+
+impl Granted<'_> {
+    /// When this device registered last.
+    fn last_heard(&self, instance: &[u8]) -> Instant {
+        let same = self.bindings.iter().filter(|binding| *binding.instance == *instance);
+        same.map(|binding| binding.refreshed).max().unwrap_or_default()
+    }
 }
 
 impl Node {
@@ -88,6 +107,9 @@ impl Node {
         let known = aor
             .filter(|aor| self.snapshot.accounts.find(aor).is_some_and(|account| account.enabled));
         let aor = known.ok_or(Reject::NoSuchUser)?;
+        let followed = caller.may_register_others(&self.snapshot);
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        registrar::check_contacts(ours, request, (&flow, followed))?;
         self.bind(now, (flow, request), (aor, claim), out)
     }
 
@@ -117,12 +139,13 @@ impl Node {
             // The commit that is under way answers it.
             return Ok(());
         }
-        let Registration { writes: own, changes, bindings: after, .. } = registration;
+        let Registration { writes: own, changes, bindings: after, outbound, .. } = registration;
         // The answer tells what will be when all before it is kept. So it waits for that, and
         // what is not certain is written with it: should its own commit fail, this is still true.
         let mut writes = self.location.unsettled(&aor, now);
         if own.is_empty() && writes.is_empty() {
-            self.send_bindings(now, flow, request, &after, out);
+            let granted = Granted { aor: &aor, bindings: &after, outbound };
+            self.send_bindings(now, (flow, request), &granted, out);
             return Ok(());
         }
         if writes.len() > limits::UNSETTLED_CONTACTS_PER_AOR {
@@ -135,7 +158,8 @@ impl Node {
         writes.extend(own);
         let proposal = self.location.propose(aor.clone(), writes.clone());
         let request = request.to_stored();
-        let waiting = WaitingRegistration { request, flow, aor, proposal, after, changes };
+        let waiting =
+            WaitingRegistration { request, flow, aor, proposal, after, outbound, changes };
         self.ask(now, Question::Keep(writes), Waiting::Kept(Box::new(waiting)), out);
         Ok(())
     }
@@ -170,13 +194,15 @@ impl Node {
         if !self.location.commit(waiting.proposal) {
             return self.refuse_not_kept(&waiting, out);
         }
-        for (contact, change) in waiting.changes {
+        for (contact, change) in core::mem::take(&mut waiting.changes) {
             let aor = waiting.aor.clone();
             out.event(Event::Registration { aor, contact, change });
         }
         // A slow commit may take longer than a binding had left.
         waiting.after.retain(|binding| binding.expires > now);
-        self.send_bindings(now, waiting.flow, &waiting.request.message(), &waiting.after, out);
+        let WaitingRegistration { request, flow, aor, after, outbound, .. } = &waiting;
+        let granted = Granted { aor, bindings: after, outbound: *outbound };
+        self.send_bindings(now, (*flow, &request.message()), &granted, out);
     }
 
     /// The store does not have it, or does not say so in time: nothing has changed.
@@ -210,18 +236,44 @@ impl Node {
         self.refuse(waiting.flow, &waiting.request.message(), Reject::NotKept, out);
     }
 
-    /// RFC 3261 §10.3 step 8.
+    /// RFC 3261 §10.3 step 8, and what extensions add to it.
     fn send_bindings(
         &self,
         now: Instant,
-        flow: Flow,
-        request: &Message<'_>,
-        bindings: &[Binding],
+        (flow, request): (Flow, &Message<'_>),
+        granted: &Granted<'_>,
         out: &mut Outbox,
     ) {
+        let keys = &self.setup.keys;
+        let wants_gruus = registrar::supports(request, b"gruu");
         let mut response = self.respond(&mut out.bytes, request, status::OK, flow.remote);
-        for binding in bindings {
-            response.header_with("Contact", |out| registrar::write_contact(binding, now, out));
+        for binding in granted.bindings {
+            response.header_with("Contact", |out| {
+                registrar::write_contact(binding, now, out);
+                if wants_gruus {
+                    let made = granted.last_heard(&binding.instance);
+                    gruu::write_params(keys, (granted.aor, binding), made, out);
+                }
+            });
+        }
+        //= RFC 3327 5.3
+        // "preserving the order as indicated in the Path header field"
+        for path in request.all(Name::Path) {
+            response.header("Path", path);
+        }
+        let settings = &self.snapshot.settings;
+        if granted.outbound {
+            //= RFC 5626 6
+            // "outbound option-tag in a Require header field value in its response"
+            response.header("Require", b"outbound");
+            if flow.transport.is_reliable() && settings.flow_timer_s > 0 {
+                let seconds = alloc::format!("{}", settings.flow_timer_s);
+                response.header("Flow-Timer", seconds.as_bytes());
+            }
+        }
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        if let Some(listener) = ours.listener(&flow).filter(|_| settings.service_route) {
+            response.header("Service-Route", &record_route::service_route(listener));
         }
         //= RFC 3261 10.3
         // "The response SHOULD include a Date header field."

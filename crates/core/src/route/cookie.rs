@@ -15,6 +15,7 @@
 
 use crate::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
 use crate::keys::Keys;
+use crate::route::base64url;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ringway_wire::{Host, Uri};
@@ -45,11 +46,16 @@ pub(crate) fn source_tag(keys: &Keys, source: IpAddr) -> Tag {
     keys.hash64(b"cookie source", &[&bits.to_be_bytes()]) as u32 | 1
 }
 
-/// The tag of the host and port that a URI sends a request to, or `None` if it names none.
+/// The tag of the host and port that a URI sends a request to, or `None` if it names none. Of a
+/// GRUU it is that of the one device.
 pub(crate) fn hop_tag(keys: &Keys, uri: &Uri<'_>) -> Option<Tag> {
     let Uri::Sip(sip) = uri else { return None };
     let port = sip.port.unwrap_or(0).to_be_bytes();
-    let hash = |kind: &[u8], host: &[u8]| keys.hash64(b"cookie hop", &[kind, host, &port]);
+    let gruu = sip.params.get(b"gr").map(|gr| [sip.user, gr].map(Option::unwrap_or_default));
+    let hash = |kind: &[u8], host: &[u8]| match gruu {
+        None => keys.hash64(b"cookie hop", &[kind, host, &port]),
+        Some([user, gr]) => keys.hash64(b"cookie hop gruu", &[kind, host, &port, user, gr]),
+    };
     let hash = match sip.maddr().unwrap_or(sip.host) {
         Host::V4(v4) => hash(b"4", &v4.octets()),
         Host::V6(v6) => hash(b"6", &v6.octets()),
@@ -97,7 +103,7 @@ impl Cookie {
         }
         let mac = keys.mac(LABEL, &[call_id, raw.so_far()]);
         raw.put(&mac);
-        encode(raw.so_far(), out);
+        base64url::encode(raw.so_far(), out);
     }
 
     /// Reads a cookie back; `None` if it is not ours, was changed, or belongs to another call.
@@ -107,7 +113,7 @@ impl Cookie {
             return None;
         }
         let mut raw = Raw { bytes: [0; RAW_MAX], len: 0 };
-        decode(text, &mut raw)?;
+        base64url::decode(text, |bytes| raw.put_if_it_fits(bytes))?;
         let (said, mac) = raw.so_far().split_at_checked(raw.len.checked_sub(MAC_LEN)?)?;
         let expected = keys.mac(LABEL, &[call_id, said]);
         if !bool::from(subtle::ConstantTimeEq::ct_eq(&expected[..], mac)) {
@@ -156,6 +162,10 @@ impl Raw {
         self.len = end;
     }
 
+    fn put_if_it_fits(&mut self, bytes: &[u8]) -> Option<()> {
+        (self.len + bytes.len() <= RAW_MAX).then(|| self.put(bytes))
+    }
+
     fn so_far(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -175,47 +185,6 @@ fn transport_of(code: u8) -> Option<Transport> {
     [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss]
         .into_iter()
         .find(|t| transport_code(*t) == code)
-}
-
-/// base64url without padding (RFC 4648 §5): every character is legal in a SIP user part.
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-fn encode(raw: &[u8], out: &mut Vec<u8>) {
-    for chunk in raw.chunks(3) {
-        let at = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let word = at(0) << 16 | at(1) << 8 | at(2);
-        for i in 0..=chunk.len() {
-            out.push(ALPHABET[(word >> (18 - 6 * i) & 63) as usize]);
-        }
-    }
-}
-
-fn decode(text: &[u8], raw: &mut Raw) -> Option<()> {
-    for chunk in text.chunks(4) {
-        if chunk.len() == 1 {
-            return None;
-        }
-        let mut word = 0;
-        for (i, byte) in chunk.iter().enumerate() {
-            let value = match byte {
-                b'A'..=b'Z' => byte - b'A',
-                b'a'..=b'z' => byte - b'a' + 26,
-                b'0'..=b'9' => byte - b'0' + 52,
-                b'-' => 62,
-                b'_' => 63,
-                _ => return None,
-            };
-            word |= u32::from(value) << (18 - 6 * i);
-        }
-        let bytes = [(word >> 16) as u8, (word >> 8) as u8, word as u8];
-        let (used, spare) = bytes.split_at(chunk.len() - 1);
-        // One text for one cookie: bits that carry nothing must be zero.
-        if spare.iter().any(|&b| b != 0) || raw.len + used.len() > RAW_MAX {
-            return None;
-        }
-        raw.put(used);
-    }
-    Some(())
 }
 
 #[cfg(test)]

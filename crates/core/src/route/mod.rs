@@ -2,7 +2,9 @@
 //! [`Plan`](plan::Plan), and which address is ours.
 
 pub(crate) mod ours;
+mod base64url;
 pub(crate) mod cookie;
+pub(crate) mod gruu;
 pub(crate) mod own_route;
 pub mod plan;
 pub(crate) mod target_set;

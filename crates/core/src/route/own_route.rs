@@ -68,12 +68,15 @@ impl OwnRoute {
             return false;
         }
         let next = self.next(request);
-        if next.is_none() && self.flow.is_some() {
+        let target = self.strict_target.as_deref().unwrap_or(request.request_uri());
+        let target = Uri::parse(target).ok();
+        // A GRUU goes to its device, wherever that is now.
+        if next.is_none() && self.flow.is_some() && !target.as_ref().is_some_and(names_a_device) {
             return true;
         }
         let next = match next {
             Some(next) => NameAddr::parse(next).ok().and_then(|next| next.uri().ok()),
-            None => Uri::parse(self.strict_target.as_deref().unwrap_or(request.request_uri())).ok(),
+            None => target,
         };
         let hop = next.and_then(|next| hop_tag(keys, &next));
         hop == Some(self.cookie.hop)
@@ -109,4 +112,8 @@ impl OwnRoute {
         self.cookie = cookie;
         Ok(())
     }
+}
+
+fn names_a_device(uri: &Uri<'_>) -> bool {
+    matches!(uri, Uri::Sip(sip) if sip.params.get(b"gr").is_some())
 }

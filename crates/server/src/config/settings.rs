@@ -179,17 +179,28 @@ pub static SECTIONS: &[Section<Config>] = &[
                 default: "\"1h\"",
                 means: "How long a registration lasts where the phone does not say.",
                 apply: |config, value| {
-                    config.settings.expires_default_s = seconds(value, 1, 604_800)?;
+                    config.settings.expires_default_s = seconds(value, 1, 86_400)?;
                     Ok(())
                 },
             },
             Setting {
                 key: "expires_max",
                 what: "time",
-                default: "\"2h\"",
+                default: "\"1h\"",
                 means: "The longest registration; longer wishes are shortened.",
                 apply: |config, value| {
-                    config.settings.expires_max_s = seconds(value, 60, 604_800)?;
+                    config.settings.expires_max_s = seconds(value, 60, 86_400)?;
+                    Ok(())
+                },
+            },
+            Setting {
+                key: "expires_spread",
+                what: "number",
+                default: "10",
+                means: "Up to so many percent, chosen at random, are taken off the time of each \
+                        registration, so that phones that came together do not come back together.",
+                apply: |config, value| {
+                    config.settings.expires_spread_percent = value.number(0, 50)? as u32;
                     Ok(())
                 },
             },
@@ -200,6 +211,28 @@ pub static SECTIONS: &[Section<Config>] = &[
                 means: "Phones that one account may have registered at the same time.",
                 apply: |config, value| {
                     config.settings.contacts_per_aor = value.number(1, 32)? as usize;
+                    Ok(())
+                },
+            },
+            Setting {
+                key: "flow_timer",
+                what: "time",
+                default: "\"2m\"",
+                means: "After so much silence a phone that knows RFC 5626 sends a keep-alive over \
+                        its connection; 0 lets it choose. It is not said to phones that use UDP.",
+                apply: |config, value| {
+                    config.settings.flow_timer_s = seconds(value, 0, 3_600)?;
+                    Ok(())
+                },
+            },
+            Setting {
+                key: "service_route",
+                what: "true or false",
+                default: "false",
+                means: "Whether phones are told to send all their requests through this server, \
+                        also those for other domains (RFC 3608).",
+                apply: |config, value| {
+                    config.settings.service_route = value.boolean()?;
                     Ok(())
                 },
             },

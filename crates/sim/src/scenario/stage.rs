@@ -38,7 +38,8 @@ impl Stage {
             .into_iter()
             .flat_map(|at| [listen(Transport::Udp, at), listen(Transport::Tcp, at)])
             .collect();
-        let snapshot = Snapshot::default();
+        let mut snapshot = Snapshot::default();
+        snapshot.settings.expires_spread_percent = 0;
         let world = World::new(listeners, PARTITIONS, snapshot.clone(), 1);
         Self { world, phones: Vec::new(), snapshot }
     }
