@@ -408,10 +408,11 @@ impl Node {
     pub(crate) fn request_undelivered(&mut self, now: Instant, id: Id<Client>, out: &mut Outbox) {
         let Some(client) = self.clients.all.find_mut(id) else { return };
         let Purpose { context, branch, .. } = client.purpose;
-        let branch = self.contexts.find(context).and_then(|context| context.branches.get(branch));
         // Who is not wanted any more is not called again, and who has answered does not need it.
-        let wanted =
-            branch.is_some_and(|b| matches!(b.state, BranchState::Calling { cancel: false }));
+        let wanted = self.contexts.find(context).is_some_and(|context| {
+            let state = context.branches.get(branch).map(|branch| &branch.state);
+            !context.answered && matches!(state, Some(BranchState::Calling { cancel: false }))
+        });
         if let (true, Some(datagram)) = (wanted, client.fallback.take()) {
             //= RFC 3261 18.1.1
             // "the element SHOULD retry the request, using UDP"

@@ -424,6 +424,13 @@ fn a_large_request_goes_over_tcp_or_back_to_a_datagram() {
     let cancel = call.replace("INVITE", "CANCEL");
     assert_eq!(statuses(&world.receive(EDGE, &cancel)), [200]);
     assert_eq!(statuses(&world.handle(Input::Undelivered(failed))), [487]);
+    // Or another phone has answered.
+    let mut world = with_bob(BOB, "<sip:bob@192.0.2.21>");
+    world.register("192.0.2.22:5060", "bob", "<sip:bob@192.0.2.22>");
+    let sent = world.receive(EDGE, &request("MESSAGE", "sip:bob@example.org", &big));
+    let failed = sent[1].on_failure.expect("someone asks");
+    assert_eq!(statuses(&world.receive(BOB, &sent[0].answer(200, ""))), [200]);
+    assert_eq!(world.handle(Input::Undelivered(failed)), []);
     // Who is behind address translation hears nothing but its flow.
     let mut world = with_bob("192.0.2.77:1025", "<sip:bob@10.0.0.1>");
     let sent = world.receive(EDGE, &invite("sip:bob@example.org", &big));

@@ -36,8 +36,8 @@ pub enum Wish {
         /// What.
         question: Question,
     },
-    /// Note this.
-    Event(Event),
+    /// Note this, from this partition.
+    Event(u32, Event),
 }
 
 /// All partitions of one server.
@@ -99,7 +99,7 @@ impl Server {
             let restore = Command::Restore(aor.clone(), binding.clone());
             told.extend(self.run(started, owner, Input::Commanded(restore)));
         }
-        let events = told.iter().all(|wish| matches!(wish, Wish::Event(_)));
+        let events = told.iter().all(|wish| matches!(wish, Wish::Event(..)));
         assert!(events, "restoring asks for nothing");
         told
     }
@@ -232,7 +232,7 @@ impl Server {
                     queue.push_back((asker.partition, Owned::Answered(asker.ask, answer)));
                 }
                 Output::Avoid { .. } => {}
-                Output::Event(event) => wishes.push(Wish::Event(event)),
+                Output::Event(event) => wishes.push(Wish::Event(partition, event)),
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::disk::Disk;
 use crate::names::Names;
 use crate::net::Network;
 use crate::server::{Server, Wish};
+use crate::world::nat::Nat;
 use crate::world::streams::{Connection, Part, Side};
 use ringway_core::boundary::{Answer, AskId, Command, Event, Question, TransactionRef, Write};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
@@ -16,10 +17,13 @@ use ringway_core::node::Census;
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::{Duration, Instant};
 use ringway_wire::{Framing, Index, parse};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
+mod nat;
 mod streams;
+
+pub use nat::NatKind;
 
 /// When the world begins.
 pub const BEGINNING: Instant = Instant::from_secs(1_800_000_000);
@@ -53,8 +57,10 @@ pub enum Noticed {
 pub struct OnWire {
     /// When.
     pub at: Instant,
-    /// Between whom.
+    /// Between whom: `remote` is the address that the server sees.
     pub flow: Flow,
+    /// Who sent it, or who will receive it as things are now.
+    pub endpoint: Option<EndpointId>,
     /// Whether it arrived; else the server sent it, or tried to.
     pub arrived: bool,
     /// What it says.
@@ -66,7 +72,7 @@ pub type Sabotage = fn(Flow, Vec<u8>) -> Vec<(Flow, Vec<u8>)>;
 
 #[derive(Debug)]
 enum Happening {
-    AtServer(Flow, Vec<u8>),
+    AtServer(EndpointId, Flow, Vec<u8>),
     AtEndpoint(EndpointId, Flow, Vec<u8>),
     Arrives(ConnectionId, Side, Part),
     Retry { id: ConnectionId, to: Side, since: Instant, after: Duration },
@@ -85,8 +91,8 @@ pub struct World {
     pub disk: Disk,
     /// The name service.
     pub names: Names,
-    /// What the server told of in this life and those before, with times.
-    pub events: Vec<(Instant, Event)>,
+    /// What the server told of in this life and those before: when, and which partition.
+    pub events: Vec<(Instant, u32, Event)>,
     /// All that passed the server's door, if somebody wants to know.
     pub wire: Option<Vec<OnWire>>,
     /// The connections that have ended for the server, if somebody wants to know.
@@ -101,6 +107,10 @@ pub struct World {
     life: u32,
     seed: u64,
     addresses: BTreeMap<(Transport, SocketAddr), EndpointId>,
+    /// Addresses behind boxes: the same one may be behind several.
+    inside: BTreeSet<(EndpointId, Transport, SocketAddr)>,
+    nats: Vec<Nat>,
+    behind: BTreeMap<EndpointId, usize>,
     connections: BTreeMap<ConnectionId, Connection>,
     opened: u64,
     endpoints: u32,
@@ -127,6 +137,9 @@ impl World {
             life: 0,
             seed,
             addresses: BTreeMap::new(),
+            inside: BTreeSet::new(),
+            nats: Vec::new(),
+            behind: BTreeMap::new(),
             connections: BTreeMap::new(),
             opened: 0,
             endpoints: 0,
@@ -157,12 +170,20 @@ impl World {
 
     /// From now on an endpoint receives what is sent to this address.
     pub fn open(&mut self, endpoint: EndpointId, transport: Transport, address: SocketAddr) {
-        self.addresses.insert((transport, address), endpoint);
+        if self.is_behind_nat(endpoint) {
+            self.inside.insert((endpoint, transport, address));
+        } else {
+            self.addresses.insert((transport, address), endpoint);
+        }
     }
 
     /// The address leads nowhere any more: datagrams are lost, connections refused.
-    pub fn close(&mut self, transport: Transport, address: SocketAddr) {
-        self.addresses.remove(&(transport, address));
+    pub fn close(&mut self, endpoint: EndpointId, transport: Transport, address: SocketAddr) {
+        if self.is_behind_nat(endpoint) {
+            self.inside.remove(&(endpoint, transport, address));
+        } else {
+            self.addresses.remove(&(transport, address));
+        }
     }
 
     /// Wakes an endpoint with a number of its choice.
@@ -182,11 +203,11 @@ impl World {
             socket: to,
             transport: Transport::Udp,
             connection: ConnectionId::NONE,
-            remote: from,
+            remote: self.seen_from_outside(endpoint, from, to),
             certified: CertifiedName::NONE,
         };
         for at in self.network.datagram(endpoint, self.now) {
-            self.agenda.add(at, Happening::AtServer(flow, bytes.to_vec()));
+            self.agenda.add(at, Happening::AtServer(endpoint, flow, bytes.to_vec()));
         }
     }
 
@@ -250,16 +271,21 @@ impl World {
         true
     }
 
-    fn on_wire(&mut self, flow: Flow, arrived: bool, bytes: &[u8]) {
+    fn on_wire(
+        &mut self,
+        flow: Flow,
+        (endpoint, arrived): (Option<EndpointId>, bool),
+        bytes: &[u8],
+    ) {
         if let Some(wire) = &mut self.wire {
-            wire.push(OnWire { at: self.now, flow, arrived, bytes: bytes.to_vec() });
+            wire.push(OnWire { at: self.now, flow, endpoint, arrived, bytes: bytes.to_vec() });
         }
     }
 
     fn happen(&mut self, happening: Happening) {
         let wishes = match happening {
-            Happening::AtServer(flow, bytes) => {
-                self.on_wire(flow, true, &bytes);
+            Happening::AtServer(endpoint, flow, bytes) => {
+                self.on_wire(flow, (Some(endpoint), true), &bytes);
                 let mut index = Index::new();
                 match parse(&bytes, &mut index, Framing::Datagram) {
                     Ok(message) => self.server.receive(self.now, flow, message),
@@ -296,7 +322,8 @@ impl World {
     }
 
     fn at_endpoint(&mut self, endpoint: EndpointId, flow: Flow, bytes: Vec<u8>) {
-        if self.addresses.get(&(flow.transport, flow.remote)) == Some(&endpoint) {
+        if self.receiver(&flow) == Some(endpoint) {
+            self.came_in(&flow);
             let what = Noticed::Message(flow, bytes);
             self.noticed.push_back(Notice { endpoint, what });
         }
@@ -305,6 +332,7 @@ impl World {
     /// Whether an endpoint is at any address: a machine that is off says nothing.
     fn is_on(&self, endpoint: EndpointId) -> bool {
         self.addresses.values().any(|at| *at == endpoint)
+            || self.inside.iter().any(|(at, ..)| *at == endpoint)
     }
 
     /// Does what the server wants done.
@@ -326,16 +354,17 @@ impl World {
                     }
                 }
                 Wish::Ask { partition, ask, question } => self.ask(partition, ask, question),
-                Wish::Event(event) => self.events.push((self.now, event)),
+                Wish::Event(partition, event) => self.events.push((self.now, partition, event)),
             }
         }
     }
 
     fn send(&mut self, flow: Flow, bytes: Vec<u8>) -> bool {
-        self.on_wire(flow, false, &bytes);
         if flow.transport == Transport::Udp {
             // A datagram to nobody is lost, and nobody knows.
-            if let Some(&endpoint) = self.addresses.get(&(flow.transport, flow.remote)) {
+            let endpoint = self.receiver(&flow);
+            self.on_wire(flow, (endpoint, false), &bytes);
+            if let Some(endpoint) = endpoint {
                 for at in self.network.datagram(endpoint, self.now) {
                     self.agenda.add(at, Happening::AtEndpoint(endpoint, flow, bytes.clone()));
                 }
@@ -346,6 +375,8 @@ impl World {
             ConnectionId::NONE => self.connection_to(flow),
             id => self.connections.get(&id).filter(|line| line.server.open).map(|_| id),
         };
+        let endpoint = id.and_then(|id| self.connections.get(&id)).map(|line| line.endpoint);
+        self.on_wire(flow, (endpoint, false), &bytes);
         if let Some(connection) = id {
             self.write_stream(connection, bytes);
         }

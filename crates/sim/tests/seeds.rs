@@ -3,7 +3,7 @@
 //! `RINGWAY_SEEDS=17` lives through one world, `RINGWAY_SEEDS=1000..20000` through many.
 
 use ringway_core::counters::Counters;
-use ringway_core::flow::Flow;
+use ringway_core::flow::{Flow, Transport};
 use ringway_sim::disk::Flaw;
 use ringway_sim::random::{Failure, Flaws, Report, live};
 use ringway_sim::scenario::sip::Sip;
@@ -275,6 +275,66 @@ fn a_binding_that_is_forgotten() {
 fn a_binding_that_comes_back() {
     let back = noticed(Flaws { store: Some(Flaw::Hoards), ..Flaws::default() });
     assert!(back.contains("was taken back and is still there"), "{back}");
+}
+
+#[test]
+fn a_copy_to_where_nobody_registered() {
+    let elsewhere = tamper(|mut flow, bytes| {
+        if is(&bytes, "INVITE", None) {
+            flow.remote.set_port(flow.remote.port() ^ 1);
+        }
+        vec![(flow, bytes)]
+    });
+    assert!(elsewhere.contains("which is not where it registered"), "{elsewhere}");
+}
+
+#[test]
+fn a_registered_phone_that_is_not_tried() {
+    let refused = tamper(|flow, bytes| {
+        change((flow, bytes), ("INVITE", Some(407)), |sip| {
+            sip.first = "SIP/2.0 480 Temporarily Unavailable".into();
+        })
+    });
+    assert!(refused.contains("is registered, and nobody was tried"), "{refused}");
+}
+
+#[test]
+fn requests_to_strangers() {
+    let reflected = tamper(|mut flow, bytes| {
+        let mut sent = vec![(flow, bytes.clone())];
+        if is(&bytes, "MESSAGE", None) && flow.transport == Transport::Udp {
+            flow.remote = "198.18.0.1:5060".parse().expect("an address");
+            sent.push((flow, bytes));
+        }
+        sent
+    });
+    assert!(reflected.contains("is a stranger, and was sent a request"), "{reflected}");
+}
+
+#[test]
+fn answers_to_strangers_that_are_repeated_or_long() {
+    let twice = tamper(|flow, bytes| {
+        let stranger = flow.remote.to_string().starts_with("198.18.");
+        vec![(flow, bytes); if stranger { 2 } else { 1 }]
+    });
+    assert!(twice.contains("is a stranger, and is answered twice"), "{twice}");
+    let long = tamper(|flow, bytes| {
+        let stranger = flow.remote.to_string().starts_with("198.18.");
+        match Sip::read(&bytes) {
+            Some(mut sip) if stranger => {
+                sip.add("X-Long", "x".repeat(2_000));
+                vec![(flow, sip.to_bytes())]
+            }
+            _ => vec![(flow, bytes)],
+        }
+    });
+    assert!(long.contains("is a stranger, and gets"), "{long}");
+}
+
+#[test]
+fn a_call_whose_end_is_not_told() {
+    let hidden = noticed(Flaws { hides_ends: true, ..Flaws::default() });
+    assert!(hidden.contains("a call was never told to end"), "{hidden}");
 }
 
 #[test]

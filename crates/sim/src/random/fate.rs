@@ -69,8 +69,9 @@ impl Life {
             return self.restart();
         }
         match self.random.below(100) {
-            0..12 => self.restart(),
-            12..30 => self.change_network(),
+            0..10 => self.restart(),
+            10..15 => self.reboot_nat(),
+            15..30 => self.change_network(),
             30..55 => self.change_store(),
             55..70 => self.change_names(),
             70..82 => self.change_account(),
@@ -85,9 +86,21 @@ impl Life {
         self.counted = None;
         self.world.restart();
         self.watch.forget();
+        self.told.forget();
         self.restarted = true;
         // It reads accounts anew.
         self.world.use_snapshot(self.snapshot.clone());
+    }
+
+    /// A box before a phone loses its power, and has another address afterwards.
+    fn reboot_nat(&mut self) {
+        let at = self.random.below(self.phones.len() as u64) as usize;
+        let moves = self.random.permille(500);
+        let public = Ipv4Addr::new(198, 51, 100, 11 + at as u8).into();
+        if self.world.is_behind_nat(self.phones[at].endpoint) {
+            self.phones[at].disturbed = true;
+            self.world.reboot_nat(self.phones[at].endpoint, moves.then_some(public));
+        }
     }
 
     /// A phone is cut off for a while, or has another network.
@@ -164,6 +177,7 @@ impl Life {
             let trusted = match phone.kind {
                 Kind::Account => known.is_some_and(|account| account.enabled),
                 Kind::WrongPassword | Kind::Stranger => {
+                    self.unproved.strangers.insert(ip);
                     self.watch.strangers.insert(ip);
                     false
                 }
@@ -173,7 +187,7 @@ impl Life {
                 }
             };
             if trusted {
-                self.watch.trusted.insert(ip);
+                self.watch.trusted.insert(phone.endpoint);
             }
         }
         if self.flaws.trusts_all {

@@ -6,6 +6,7 @@ use crate::scenario::sip::{Sip, param, uri_of};
 use crate::world::World;
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::binding::Binding;
+use ringway_core::flow::Flow;
 use ringway_core::time::Instant;
 use std::collections::BTreeMap;
 
@@ -48,8 +49,25 @@ impl Ask {
 struct Promise {
     call_id: String,
     until: Instant,
+    since: Instant,
+    /// Which way leads there.
+    flow: Flow,
     /// A later request may or may not have changed it; or its connection may have ended.
     uncertain: bool,
+}
+
+impl Promise {
+    /// What an acknowledged binding promises.
+    fn of(world: &World, call_id: &str, stored: &Binding) -> Self {
+        let transport = world.server().listeners()[usize::from(stored.flow.socket.0)].transport;
+        Self {
+            call_id: call_id.to_owned(),
+            until: stored.expires,
+            since: world.now(),
+            flow: stored.flow,
+            uncertain: transport.is_reliable(),
+        }
+    }
 }
 
 impl Promises {
@@ -123,11 +141,11 @@ impl Promises {
             if said.get(contact) != Some(&left) {
                 return broken(format!("{contact} has {left} s in the store, not {said:?}"));
             }
-            let streams = !world.server().listeners()[usize::from(stored.flow.socket.0)]
-                .transport
-                .is_reliable();
-            let promise =
-                Promise { call_id: id.to_owned(), until: stored.expires, uncertain: !streams };
+            if !asked.from.contains(&stored.flow.remote) {
+                let (remote, from) = (stored.flow.remote, &asked.from);
+                return broken(format!("{contact} is kept at {remote}, and was at {from:?}"));
+            }
+            let promise = Promise::of(world, id, stored);
             self.kept.insert(place, promise);
         }
         Ok(())
@@ -159,6 +177,33 @@ impl Promises {
             }
         }
         Ok(())
+    }
+
+    /// Whether a copy of a request that came then goes to a contact that had registered from
+    /// elsewhere.
+    pub(crate) fn leads_elsewhere(
+        &self,
+        world: &World,
+        (flow, request): (&Flow, &Sip),
+        since: Instant,
+    ) -> bool {
+        let place = (user_of(request), request.uri().to_owned());
+        let sure = |promise: &&Promise| {
+            !promise.uncertain && promise.until > world.now() && promise.since <= since
+        };
+        let promise = self.kept.get(&place).filter(sure);
+        // A large one goes over a stream to the same place.
+        promise.is_some_and(|promise| promise.flow.remote != flow.remote)
+    }
+
+    /// A contact of the user that a response is about which has been there at least since then.
+    pub(crate) fn somebody(&self, world: &World, sip: &Sip, since: Instant) -> Option<&str> {
+        let user = user_of(sip);
+        let there = |(place, promise): &(&Place, &Promise)| {
+            let sure = !promise.uncertain && promise.until > world.now();
+            place.0 == user && sure && promise.since <= since
+        };
+        self.kept.iter().find(there).map(|(place, _)| place.1.as_str())
     }
 
     /// The account is gone, and with it its contacts.

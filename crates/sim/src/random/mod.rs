@@ -13,6 +13,7 @@ mod answer;
 mod client;
 mod fate;
 mod kept;
+mod ledger;
 mod phone;
 mod talk;
 mod watch;
@@ -20,12 +21,15 @@ mod watch;
 use crate::clock::Random;
 use crate::disk::Flaw;
 use crate::random::kept::Promises;
+use crate::random::ledger::{Told, Unproved};
 use crate::random::phone::{Kind, Phone, listeners};
 use crate::random::watch::Watch;
 use crate::scenario::ladder::{Rung, draw};
 use crate::scenario::sip::{Sip, uri_of};
 use crate::world::{BEGINNING, OnWire, Sabotage, World};
+use ringway_core::boundary::{CallChange, Event};
 use ringway_core::counters::Counters;
+use ringway_core::flow::Flow;
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -50,6 +54,8 @@ pub struct Flaws {
     pub store: Option<Flaw>,
     /// It takes everybody for a trusted peer.
     pub trusts_all: bool,
+    /// It does not tell of the end of calls.
+    pub hides_ends: bool,
 }
 
 /// What a world was like.
@@ -117,6 +123,8 @@ pub(crate) struct Life {
     snapshot: Snapshot,
     watch: Watch,
     promises: Promises,
+    pub(crate) unproved: Unproved,
+    told: Told,
     counted: Option<Counters>,
     /// What it counted in the lives before.
     before: Counters,
@@ -146,6 +154,8 @@ impl Life {
             snapshot,
             watch: Watch::default(),
             promises: Promises::default(),
+            unproved: Unproved::default(),
+            told: Told::default(),
             counted: None,
             before: Counters::default(),
             restarted: false,
@@ -193,6 +203,7 @@ impl Life {
         self.nothing_is_left(false)?;
         self.run(self.world.now() + SILENCE)?;
         self.nothing_is_left(true)?;
+        self.told.all_ended()?;
         self.count()?;
         self.before.add(&self.counters());
         Ok(Report {
@@ -212,7 +223,7 @@ impl Life {
                 let Some(phone) = self.phones.get_mut(at) else { continue };
                 phone.notice(&mut self.world, notice);
                 if phone.babbled {
-                    self.watch.babblers.insert(phone.address.ip());
+                    self.watch.babbling.insert(phone.endpoint);
                 }
                 if let Some((call_id, what)) = phone.complaints.pop() {
                     return Err(Broken { call_id, what });
@@ -226,8 +237,13 @@ impl Life {
 
     /// Looks at what has passed the server's door.
     fn look(&mut self) -> Result<(), Broken> {
-        for (at, event) in self.world.events.drain(..) {
+        for (at, partition, event) in self.world.events.drain(..) {
             (at.as_micros(), format!("{event:?}")).hash(&mut self.hash);
+            let is_end = |change: &CallChange| matches!(change, CallChange::Ended { .. });
+            let is_end = matches!(&event, Event::Call { change, .. } if is_end(change));
+            if !(is_end && self.flaws.hides_ends) {
+                self.told.hear(partition, &event)?;
+            }
         }
         let ended = self.world.ended.as_mut().map(std::mem::take).unwrap_or_default();
         let wire = self.world.wire.as_mut().map(std::mem::take).unwrap_or_default();
@@ -235,11 +251,21 @@ impl Life {
             let flow = format!("{:?}", on_wire.flow);
             (on_wire.at.as_micros(), flow, &on_wire.bytes).hash(&mut self.hash);
             let sip = Sip::read(&on_wire.bytes);
+            let is_request = sip.as_ref().is_some_and(|sip| sip.status().is_none());
             let looked = self.watch.look(&on_wire, sip.as_ref());
-            let arrived = on_wire.arrived;
+            let looked = looked.and_then(|()| self.unproved.look(&on_wire, is_request));
+            let (arrived, flow, endpoint) = (on_wire.arrived, on_wire.flow, on_wire.endpoint);
             self.past.push(on_wire);
             looked?;
-            let Some(sip) = sip.filter(|sip| sip.method() == "REGISTER") else { continue };
+            let Some(sip) = sip else { continue };
+            let inside = endpoint.is_some_and(|endpoint| self.world.is_behind_nat(endpoint));
+            if inside && !arrived && is_request && sip.method() == "INVITE" {
+                *self.watch.seen.entry("a call to behind a box").or_default() += 1;
+            }
+            self.promises_are_of_use(arrived, &flow, &sip)?;
+            if sip.method() != "REGISTER" {
+                continue;
+            }
             match (arrived, sip.status()) {
                 (true, None) => self.promises.asked(&sip),
                 (false, Some(200..=299)) => {
@@ -253,6 +279,32 @@ impl Life {
         }
         ended.into_iter().for_each(|connection| self.watch.connection_ended(connection));
         Ok(())
+    }
+
+    /// Who is registered is tried, and where it registered from.
+    fn promises_are_of_use(&self, arrived: bool, flow: &Flow, sip: &Sip) -> Result<(), Broken> {
+        let outside = sip.tag("To").is_none() && !matches!(sip.method(), "ACK" | "CANCEL");
+        match (arrived, sip.status()) {
+            (false, None) if outside => {
+                let since = self.watch.asked.get(&watch::key(sip, 1)).map(|asked| asked.since);
+                let elsewhere =
+                    |since| self.promises.leads_elsewhere(&self.world, (flow, sip), since);
+                if !since.is_some_and(elsewhere) {
+                    return Ok(());
+                }
+                let what = format!("it went to {}, which is not where it registered", flow.remote);
+                Err(Broken::new(sip.get("Call-ID").unwrap_or_default(), what))
+            }
+            (false, Some(480)) => {
+                let Some(since) = self.watch.was_nobody_tried(sip) else { return Ok(()) };
+                let Some(contact) = self.promises.somebody(&self.world, sip, since) else {
+                    return Ok(());
+                };
+                let what = format!("{contact} is registered, and nobody was tried");
+                Err(Broken::new(sip.get("Call-ID").unwrap_or_default(), what))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn counters(&self) -> Counters {
@@ -318,9 +370,9 @@ impl Life {
 
     fn ladder(&self, call_id: &str) -> String {
         let name = |message: &OnWire| {
-            let ip = message.flow.remote.ip();
-            let phone = self.phones.iter().find(|phone| phone.address.ip() == ip);
-            phone.map_or_else(|| ip.to_string(), |phone| phone.name.clone())
+            let phone = self.phones.iter().find(|phone| Some(phone.endpoint) == message.endpoint);
+            let nobody = || message.flow.remote.to_string();
+            phone.map_or_else(nobody, |phone| phone.name.clone())
         };
         let about = |sip: &Sip| sip.get("Call-ID") == Some(call_id);
         let all = || self.past.iter().filter_map(|message| Sip::read(&message.bytes));

@@ -7,16 +7,17 @@ use crate::random::client::Client;
 use crate::random::talk::Call;
 use crate::scenario::digest::Challenge;
 use crate::scenario::sip::Sip;
-use crate::world::{EndpointId, Notice, Noticed, World};
+use crate::world::{EndpointId, NatKind, Notice, Noticed, World};
 use ringway_core::flow::{ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where the server listens, over UDP and TCP each.
-pub(crate) const SERVER: [SocketAddr; 2] = [
+pub(crate) const SERVER: [SocketAddr; 3] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5060),
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 5060),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 5060),
 ];
 /// The domain of all accounts.
 pub(crate) const DOMAIN: &str = "example.org";
@@ -30,9 +31,9 @@ pub(crate) fn listeners() -> Vec<Listener> {
     SERVER.into_iter().flat_map(both).collect()
 }
 
-/// Which socket this is.
-pub(crate) const fn socket(v6: bool, transport: Transport) -> SocketId {
-    SocketId(v6 as u16 * 2 + !matches!(transport, Transport::Udp) as u16)
+/// Which socket this is: at this one of the server's addresses.
+pub(crate) const fn socket(server: usize, transport: Transport) -> SocketId {
+    SocketId(server as u16 * 2 + !matches!(transport, Transport::Udp) as u16)
 }
 
 /// What the server knows of a phone.
@@ -67,6 +68,8 @@ pub(crate) enum Alarm {
     Forget(u64),
     /// To do something with a call.
     Talk(u64),
+    /// To keep its mapping in the box before it.
+    KeepAlive,
 }
 
 /// A phone.
@@ -81,6 +84,10 @@ pub(crate) struct Phone {
     pub(crate) endpoint: EndpointId,
     pub(crate) transport: Transport,
     pub(crate) address: SocketAddr,
+    /// Which one of the server's addresses it was told.
+    server: usize,
+    /// The box before it forgets what is silent for so long.
+    nat_life: Option<Duration>,
     pub(crate) random: Random,
     /// Its connections to the server, by listener.
     pub(crate) connections: BTreeMap<SocketId, ConnectionId>,
@@ -112,14 +119,25 @@ impl Phone {
         mut random: Random,
         world: &mut World,
     ) -> Self {
-        let v6 = random.permille(300);
+        let server = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2][random.below(10) as usize];
         let host = 11 + number;
-        let ip: IpAddr = match v6 {
+        let mut ip: IpAddr = match SERVER[server].is_ipv6() {
             true => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host).into(),
             false => Ipv4Addr::new(192, 0, 2, host as u8).into(),
         };
         let transport = if random.permille(300) { Transport::Tcp } else { Transport::Udp };
-        let (endpoint, address) = (world.endpoint(), SocketAddr::new(ip, 5060));
+        let endpoint = world.endpoint();
+        let mut nat_life = None;
+        if kind == Kind::Account && ip.is_ipv4() && random.permille(400) {
+            let kind = nat(&mut random);
+            let public = Ipv4Addr::new(203, 0, 113, host as u8).into();
+            world.put_behind_nat(kind, public, &[endpoint]);
+            nat_life = Some(kind.life);
+            // Everybody has the same address at home.
+            let inside = if random.permille(500) { 10 } else { host as u8 };
+            ip = Ipv4Addr::new(192, 168, 1, inside).into();
+        }
+        let address = SocketAddr::new(ip, 5060);
         let q = [None, Some("1.0"), Some("0.5")][random.below(3) as usize];
         let mut phone = Self {
             name: format!("phone{number}"),
@@ -130,6 +148,8 @@ impl Phone {
             endpoint,
             transport,
             address,
+            server,
+            nat_life,
             random,
             connections: BTreeMap::new(),
             challenges: BTreeMap::new(),
@@ -150,6 +170,13 @@ impl Phone {
         }
         phone.switch(world, true);
         phone.remind_within(world, 1_000, Alarm::Act);
+        if nat_life.is_some() {
+            match phone.may(75) {
+                true => phone.remind(world, 1, Alarm::KeepAlive),
+                // It may miss what is said to it.
+                false => phone.disturbed = true,
+            }
+        }
         phone
     }
 
@@ -181,7 +208,7 @@ impl Phone {
 
     /// Its way to the server when no Route says another.
     pub(crate) const fn home(&self) -> SocketId {
-        socket(self.address.is_ipv6(), self.transport)
+        socket(self.server, self.transport)
     }
 
     pub(crate) fn via(&self, way: SocketId, branch: &str) -> String {
@@ -235,7 +262,7 @@ impl Phone {
         for transport in [Transport::Udp, Transport::Tcp] {
             match on {
                 true => world.open(self.endpoint, transport, self.address),
-                false => world.close(transport, self.address),
+                false => world.close(self.endpoint, transport, self.address),
             }
         }
         if !on {
@@ -294,7 +321,31 @@ impl Phone {
             Alarm::Repeat(id) => self.repeat(world, id),
             Alarm::Forget(id) => self.forget(world, id),
             Alarm::Talk(id) => self.talk(world, id),
+            Alarm::KeepAlive => self.keep_alive(world),
         }
+    }
+
+    /// RFC 6223, RFC 5626 §4.4.1: an empty line, before the box forgets.
+    fn keep_alive(&mut self, world: &mut World) {
+        let Some(life) = self.nat_life else { return };
+        if self.register_cseq > 0 && (self.transport == Transport::Udp || !self.quiet) {
+            let way = self.home();
+            self.transmit(world, (way, ConnectionId::NONE), b"\r\n\r\n");
+        }
+        // Who has nothing more to do has nothing to keep.
+        if !self.quiet {
+            self.remind(world, life.as_millis() / 2, Alarm::KeepAlive);
+        }
+    }
+}
+
+/// A box as chance wants it.
+fn nat(random: &mut Random) -> NatKind {
+    NatKind {
+        symmetric: random.permille(400),
+        filters: random.permille(700),
+        life: Duration::from_secs([4, 15, 30, 180][random.below(4) as usize]),
+        kept_by_inbound: random.permille(500),
     }
 }
 
@@ -305,7 +356,7 @@ pub(crate) const fn is_stream(way: SocketId) -> bool {
 
 /// The listener that a URI of the server's names.
 pub(crate) fn socket_named(uri: &str) -> Option<SocketId> {
-    let v6 = SERVER.iter().position(|at| uri.contains(&at.to_string()))? == 1;
+    let server = SERVER.iter().position(|at| uri.contains(&at.to_string()))?;
     let stream = uri.to_ascii_lowercase().contains("transport=tcp");
-    Some(socket(v6, if stream { Transport::Tcp } else { Transport::Udp }))
+    Some(socket(server, if stream { Transport::Tcp } else { Transport::Udp }))
 }

@@ -1,11 +1,13 @@
 //! What phones do of their own accord: register, call, talk, hang up, send this and that.
 
 use crate::random::client::State;
-use crate::random::phone::{Alarm, DOMAIN, ELSEWHERE, Kind, Phone, SERVER, socket_named};
+use crate::random::ledger::victim;
+use crate::random::phone::{Alarm, DOMAIN, ELSEWHERE, Kind, Phone, SERVER, socket, socket_named};
 use crate::scenario::sip::{Sip, uri_of};
 use crate::world::World;
-use ringway_core::flow::{ConnectionId, SocketId};
+use ringway_core::flow::{ConnectionId, SocketId, Transport};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// The longest time in which a phone does nothing.
 const PAUSE_MS: u64 = 4_000;
@@ -69,6 +71,7 @@ impl Phone {
         let first = self.register_cseq == 0 && self.kind == Kind::Account;
         match if first { 0 } else { self.random.below(100) } {
             0..25 => self.register(world),
+            72..86 if self.kind == Kind::Stranger => self.spoof(world),
             25..70 => self.invite(world),
             70..82 => self.say(world),
             82..86 => self.ask_server(world),
@@ -228,13 +231,13 @@ impl Phone {
 
     /// A request that looks as if a dialog had been let through before.
     fn forge(&mut self, world: &mut World) {
-        let v6 = self.address.is_ipv6();
+        let home = usize::from(self.home().0 / 2);
         let call = self.outside(world, "OPTIONS", &format!("sip:{DOMAIN}"));
         let Some(number) = self.clients[&call].call else { return };
         let dialog = Dialog {
             remote_tag: self.word("tag"),
             target: format!("sip:user{}@{DOMAIN}", self.random.below(4)),
-            routes: vec![format!("<sip:0badc0de@{};lr>", SERVER[usize::from(v6)])],
+            routes: vec![format!("<sip:0badc0de@{};lr>", SERVER[home])],
             acks: BTreeMap::new(),
         };
         if let Some(call) = self.calls.get_mut(&number) {
@@ -242,6 +245,25 @@ impl Phone {
         }
         let method = ["INVITE", "BYE", "MESSAGE"][self.random.below(3) as usize];
         self.request(world, (number, 0), method);
+    }
+
+    /// A datagram that names somebody else as its sender: what comes of it hits that one.
+    fn spoof(&mut self, world: &mut World) {
+        let method = ["INVITE", "REGISTER", "MESSAGE", "OPTIONS", "BYE", "ACK", "CANCEL"];
+        let method = method[self.random.below(7) as usize];
+        let user = format!("user{}", self.random.below(4));
+        let from = SocketAddr::new(victim(self.random.below(4) as u8), 5_060);
+        let branch = self.word("z9hG4bK");
+        let way = socket(usize::from(self.home().0 / 2), Transport::Udp);
+        let text = format!(
+            "{method} sip:{user}@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch={branch}\r\n\
+             From: <sip:{user}@{DOMAIN}>;tag=1\r\nTo: <sip:{user}@{DOMAIN}>\r\n\
+             Call-ID: {branch}\r\nCSeq: 1 {method}\r\nContact: <sip:{user}@{from}>\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        for _ in 0..=self.random.below(3) {
+            world.send_datagram(self.endpoint, from, way, text.as_bytes());
+        }
     }
 
     /// Something that is no message, or only a part of one.

@@ -5,7 +5,7 @@
 
 use crate::random::phone::{ELSEWHERE, SERVER};
 use crate::scenario::sip::{Sip, param, uri_of};
-use crate::world::OnWire;
+use crate::world::{EndpointId, OnWire};
 use ringway_core::flow::{ConnectionId, Flow, Transport};
 use ringway_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,9 @@ pub(crate) type Key = (String, String);
 pub(crate) struct Asked {
     pub(crate) sip: Sip,
     /// Where it came from, each time.
-    from: BTreeSet<SocketAddr>,
+    pub(crate) from: BTreeSet<SocketAddr>,
+    /// When it came first.
+    pub(crate) since: Instant,
     /// Whether its sender was one whose requests may be sent on.
     pub(crate) trusted: bool,
     /// Whether the server began a transaction for it, as far as that can be seen.
@@ -68,13 +70,15 @@ struct Sent {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     /// Whose requests may be sent on.
-    pub(crate) trusted: BTreeSet<IpAddr>,
+    pub(crate) trusted: BTreeSet<EndpointId>,
     /// Whose never, not even inside of dialogs: they have none.
     pub(crate) strangers: BTreeSet<IpAddr>,
     pub(crate) asked: BTreeMap<Key, Asked>,
     sent: BTreeMap<Key, Sent>,
     /// Who sent what is no message: the answers to that cannot be foreseen.
-    pub(crate) babblers: BTreeSet<IpAddr>,
+    pub(crate) babbling: BTreeSet<EndpointId>,
+    /// From where.
+    babblers: BTreeSet<IpAddr>,
     /// How often what is rare was seen.
     pub(crate) seen: BTreeMap<&'static str, u64>,
 }
@@ -83,6 +87,9 @@ impl Watch {
     /// Looks at one message.
     pub(crate) fn look(&mut self, wire: &OnWire, sip: Option<&Sip>) -> Result<(), Broken> {
         let ip = wire.flow.remote.ip();
+        if wire.arrived && wire.endpoint.is_some_and(|who| self.babbling.contains(&who)) {
+            self.babblers.insert(ip);
+        }
         let Some(sip) = sip.filter(|sip| sip.branch().is_some() && sip.get("CSeq").is_some())
         else {
             let expected = wire.arrived || self.babblers.contains(&ip);
@@ -104,10 +111,11 @@ impl Watch {
         {
             invite.cancelled = true;
         }
-        let trusted = self.trusted.contains(&wire.flow.remote.ip());
+        let trusted = wire.endpoint.is_some_and(|who| self.trusted.contains(&who));
         let asked = self.asked.entry(key).or_insert_with(|| Asked {
             sip: sip.clone(),
             from: BTreeSet::new(),
+            since: wire.at,
             trusted,
             tried: false,
             cancelled: false,
@@ -283,6 +291,13 @@ impl Watch {
             return broken(&format!("after a {before}"));
         }
         Ok(())
+    }
+
+    /// Since when the request is there that this answers, if it was sent on to nobody.
+    pub(crate) fn was_nobody_tried(&self, response: &Sip) -> Option<Instant> {
+        let key = key(response, 0);
+        let tried = self.sent.values().any(|sent| sent.asked == key);
+        self.asked.get(&key).filter(|asked| !tried && asked.trusted).map(|asked| asked.since)
     }
 
     /// What must hold when the server has had the time to end everything.

@@ -61,13 +61,13 @@ impl Stage {
         let phone = self.known(name)?;
         if step.option("over").is_some() {
             let transport = transport(step)?;
-            self.world.close(transport, self.phones[phone].address);
+            self.world.close(self.phones[phone].endpoint, transport, self.phones[phone].address);
             return Ok(());
         }
         self.excuse(|at| at == phone);
         self.hang_up_all(phone);
         for transport in [Transport::Udp, Transport::Tcp] {
-            self.world.close(transport, self.phones[phone].address);
+            self.world.close(self.phones[phone].endpoint, transport, self.phones[phone].address);
         }
         Ok(())
     }

@@ -77,7 +77,8 @@ impl Connection {
 impl World {
     /// Opens a connection from an endpoint's address to a stream listener.
     pub fn connect(&mut self, endpoint: EndpointId, from: SocketAddr, to: SocketId) -> Flow {
-        self.add_connection(endpoint, to, from)
+        let seen = self.seen_from_outside(endpoint, from, to);
+        self.add_connection(endpoint, to, seen)
     }
 
     fn add_connection(
@@ -230,6 +231,7 @@ impl World {
 
     fn stream_at_server(&mut self, flow: Flow, bytes: &[u8]) {
         let Some(line) = self.connections.get_mut(&flow.connection) else { return };
+        let who = (Some(line.endpoint), true);
         let mut framer = std::mem::take(&mut line.server.framer);
         framer.push(bytes);
         let mut index = Index::new();
@@ -239,7 +241,7 @@ impl World {
                 None => break false,
                 Some(Ok(Frame::Message(bytes))) => {
                     whole = true;
-                    self.on_wire(flow, true, bytes);
+                    self.on_wire(flow, who, bytes);
                     let Ok(message) = parse(bytes, &mut index, Framing::Stream) else {
                         break true;
                     };
@@ -252,7 +254,7 @@ impl World {
             }
         };
         if broken {
-            self.on_wire(flow, true, framer.rest());
+            self.on_wire(flow, who, framer.rest());
             if let (false, Ok(message)) = (whole, parse(framer.rest(), &mut index, Framing::Stream))
             {
                 let wishes = self.server.receive(self.now, flow, message);
