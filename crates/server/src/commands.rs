@@ -10,5 +10,6 @@ pub mod registrations;
 pub mod calls;
 pub mod status;
 pub mod route;
+pub mod trace;
 
 pub use screen::{Format, Screen};

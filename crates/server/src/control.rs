@@ -19,9 +19,11 @@ pub mod running;
 pub mod stopped;
 pub mod socket;
 pub mod client;
+mod trace;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+pub use trace::{MessageView, TraceMode, TraceRequest, WayView};
 use views::{AccountView, CallView, NewAccount, RegistrationView, RouteView, Secrets, StatusView};
 
 /// The version of the protocol; another one is refused.
@@ -50,6 +52,9 @@ pub enum Request {
     },
     /// The calls that pass now. → [`Reply::Calls`]
     Calls,
+    /// Messages that passed, or that pass from now on. → [`Reply::Traced`], at intervals one of
+    /// nothing, and [`Reply::TraceLost`]
+    Trace(TraceRequest),
     /// Where a call would go, and why. → one [`Reply::Route`]
     ExplainRoute {
         /// The caller, as `user@domain`.
@@ -103,6 +108,10 @@ pub enum Reply {
     Calls(Vec<CallView>),
     /// A route.
     Route(RouteView),
+    /// Messages, in order; those of a trace of the past together.
+    Traced(Vec<MessageView>),
+    /// So many messages were lost, because they were not read soon enough.
+    TraceLost(u64),
 }
 
 /// What a reply is handed to; a failure of it ends the request.

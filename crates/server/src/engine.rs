@@ -4,15 +4,17 @@
 //! what follows: a question whose answer another partition owns is answered on the spot, the
 //! first lock released before the second is taken.
 
+mod look;
 mod sample;
 
 use crate::clock::Clock;
 use crate::connections::{Connections, Parcel};
 use crate::events::Events;
 use crate::limits;
-use crate::metrics::{Metrics, Numbers, count, count_many};
+use crate::metrics::{Metrics, count, count_many};
 use crate::resolver::Resolver;
 use crate::tcp::StreamLimits;
+use crate::trace::{Tap, Way};
 use crate::udp::Sockets;
 use ringway_core::boundary::{
     Answer, AskId, Asker, Command, Input, Outbox, Output, Question, TransactionRef, Write,
@@ -44,6 +46,7 @@ pub struct Engine {
     events: Events,
     pub(crate) sockets: Sockets,
     pub(crate) connections: Connections,
+    pub(crate) tap: Tap,
     /// What partitions had counted that were given up: counters never go back.
     given_up: Mutex<Counters>,
     store: OnceLock<GroupCommit>,
@@ -68,6 +71,8 @@ pub(crate) struct Parts {
     pub(crate) sockets: Sockets,
     pub(crate) streams: StreamLimits,
     pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tap: Tap,
     pub(crate) partitions: u32,
 }
 
@@ -107,7 +112,8 @@ pub(crate) struct Send {
 impl Engine {
     /// Partitions that have nothing yet.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { keys, seed, listeners, snapshot, sockets, streams, clock, partitions } = parts;
+        let Parts { keys, seed, listeners, snapshot, sockets, streams, clock, .. } = parts;
+        let Parts { metrics, tap, partitions, .. } = parts;
         let setup = Setup {
             keys: Arc::new(keys),
             listeners,
@@ -117,7 +123,6 @@ impl Engine {
             started: clock.started(),
         };
         let snapshot = Arc::new(snapshot);
-        let metrics = Arc::new(Metrics::default());
         let partition = |n: u32| {
             let setup = Setup { partition: n, seed: setup.seed ^ u64::from(n), ..setup.clone() };
             let node = Mutex::new(Node::new(setup, Arc::clone(&snapshot)));
@@ -132,6 +137,7 @@ impl Engine {
             setup,
             clock,
             sockets,
+            tap,
             given_up: Mutex::default(),
             store: OnceLock::new(),
             resolver: OnceLock::new(),
@@ -202,6 +208,9 @@ impl Engine {
     /// A message arrived.
     pub fn receive(&self, snapshot: &Snapshot, flow: Flow, message: Message<'_>, work: &mut Work) {
         let partition = self.place(home_of(&self.setup, snapshot, &message));
+        if self.tap.is_on() {
+            self.tap.note(partition, self.clock.now(), Way::In, (flow, message.bytes()));
+        }
         self.run(partition, Input::Message { flow, message }, work);
     }
 
@@ -232,6 +241,7 @@ impl Engine {
                 self.run(n as u32, Input::TimeIsUp, work);
             }
         }
+        self.tap.expire(self.clock.now());
         self.flush(work);
     }
 
@@ -378,6 +388,7 @@ impl Engine {
     pub(crate) fn flush(&self, work: &mut Work) {
         while !work.sends.is_empty() {
             let mut sends = std::mem::take(&mut work.sends);
+            self.show(&sends, &work.outbox.bytes);
             // In the order in which they were written: whoever is asked over one transport may
             // answer before a 100 leaves over another.
             for run in sends.chunk_by(|a, b| a.flow.socket == b.flow.socket) {
@@ -400,6 +411,16 @@ impl Engine {
             }
         }
         work.outbox.bytes.clear();
+    }
+
+    /// Shows what is about to leave.
+    fn show(&self, sends: &[Send], bytes: &[u8]) {
+        if self.tap.is_on() {
+            let now = self.clock.now();
+            for Send { flow, bytes: range, partition, .. } in sends {
+                self.tap.note(*partition, now, Way::Out, (*flow, &bytes[range.clone()]));
+            }
+        }
     }
 
     /// Gives a message to its connection; without one, its transaction is told.
@@ -435,51 +456,6 @@ impl Engine {
             // The store itself is let go of here, and with it its lock on the folder.
             drop(store.close());
         }
-    }
-
-    /// Looks at every partition in turn.
-    pub fn visit(&self, mut look: impl FnMut(u32, &Node)) {
-        for (n, partition) in self.partitions.iter().enumerate() {
-            look(n as u32, &lock(&partition.node));
-        }
-    }
-
-    /// Looks at one partition, which waits for it.
-    pub(crate) fn visit_one(&self, number: usize, look: impl FnOnce(&Node)) {
-        if let Some(partition) = self.partitions.get(number) {
-            look(&lock(&partition.node));
-        }
-    }
-
-    /// How many partitions there are.
-    pub(crate) fn partitions(&self) -> usize {
-        self.partitions.len()
-    }
-
-    /// All numbers of the running server.
-    pub fn numbers(&self) -> Numbers {
-        let mut numbers = Numbers {
-            connections: self.connections.len() as u64,
-            uptime_s: self.clock.now().since(self.clock.started()).as_secs(),
-            ..Numbers::default()
-        };
-        numbers.counters.add(&self.given_up());
-        self.visit(|_, node| {
-            numbers.counters.add(node.counters());
-            numbers.census.add(&node.census());
-            numbers.registrations += node.registrations() as u64;
-        });
-        numbers
-    }
-
-    /// The bindings of one address-of-record, as a caller would find them.
-    pub fn locate(
-        &self,
-        aor: &ringway_core::address_of_record::AddressOfRecord,
-    ) -> Vec<ringway_core::binding::Binding> {
-        let partition = self.place(self.setup.keys.partition_of(aor));
-        let node = lock(&self.partitions[partition as usize].node);
-        node.locate(aor, self.clock.now())
     }
 }
 

@@ -18,6 +18,7 @@ pub mod tcp;
 pub mod connections;
 pub mod engine;
 pub mod resolver;
+pub mod trace;
 pub mod events;
 pub mod metrics;
 pub mod clock;

@@ -106,3 +106,35 @@ pub const IMPORT_LINE: usize = 4_096;
 pub const IMPORT_REFUSALS: usize = 1_000;
 /// Bytes of a configuration: thousands of peers fit, and a device that never ends does not.
 pub const CONFIG_BYTES: u64 = 1 << 20;
+/// Mebibytes of messages that are kept to be shown later: those of thousands of calls.
+pub const TRACE_KEEP_MIB: usize = 16;
+/// How long messages are kept to be shown later: somebody who had trouble calls within this time.
+pub const TRACE_KEEP: Duration = Duration::from_secs(900);
+/// How often messages are looked for that are too old, where no new ones push them out.
+pub const TRACE_EXPIRE: Duration = Duration::from_secs(10);
+/// Header lines in which a CSeq is looked for to tell a call from a registration.
+pub const TRACE_LINES: usize = 64;
+/// Who may look at messages as they pass; each needs a thread, and a place at the control socket.
+pub const TRACE_LISTENERS: usize = 8;
+/// Messages that wait for one who looks: those of a second of a busy server.
+pub const TRACE_QUEUE: usize = 8_192;
+/// Their bytes; a message may be large.
+pub const TRACE_QUEUE_BYTES: usize = 16 << 20;
+/// Something is said to one who looks at least so often, so that both know of each other.
+pub const TRACE_BEAT: Duration = Duration::from_secs(5);
+/// Things that a traced call can be asked to have; a bit for each.
+pub const TRACE_CRITERIA: usize = 16;
+/// The digits of a number that are enough to find it: those of a short extension.
+pub const TRACE_NUMBER: usize = 4;
+/// Calls of which one who looks knows something.
+pub const TRACE_CALLS: usize = 8_192;
+/// Messages of a call that are shown later if it turns out to be wanted: a call with its forks.
+pub const TRACE_PENDING: usize = 64;
+/// Bytes of messages in one reply, before they are written as JSON.
+pub const TRACE_REPLY: usize = 256 << 10;
+/// Hosts whose names one who looks knows.
+pub const TRACE_HOSTS: usize = 4_096;
+/// Messages that wait to be sent to a HEP collector.
+pub const HEP_QUEUE: usize = 8_192;
+/// A HEP collector that cannot be reached is told of so often.
+pub const HEP_SILENCE: Duration = Duration::from_secs(60);

@@ -46,6 +46,14 @@ pub struct Metrics {
     pub lookups_refused: AtomicU64,
     /// Next hops that failed, so that others are tried before them.
     pub next_hops_failed: AtomicU64,
+    /// Messages that somebody who traces did not get, because he read too slowly.
+    pub trace_lost: AtomicU64,
+    /// Messages sent to the HEP collector.
+    pub hep_sent: AtomicU64,
+    /// Messages that could not be sent to it.
+    pub hep_unsent: AtomicU64,
+    /// Messages for which its queue had no room.
+    pub hep_lost: AtomicU64,
 }
 
 /// Adds one.
@@ -113,7 +121,7 @@ pub fn render_prometheus(numbers: &Numbers, shell: &Metrics) -> String {
     text
 }
 
-fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 19] {
+fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 23] {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     [
         ("ringway_datagrams_received_total", read(&shell.datagrams_received)),
@@ -135,6 +143,10 @@ fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 19] {
         ("ringway_dns_stale_total", read(&shell.dns_stale)),
         ("ringway_lookups_refused_total", read(&shell.lookups_refused)),
         ("ringway_next_hops_failed_total", read(&shell.next_hops_failed)),
+        ("ringway_trace_lost_total", read(&shell.trace_lost)),
+        ("ringway_hep_sent_total", read(&shell.hep_sent)),
+        ("ringway_hep_unsent_total", read(&shell.hep_unsent)),
+        ("ringway_hep_lost_total", read(&shell.hep_lost)),
     ]
 }
 

@@ -8,9 +8,10 @@ use crate::control::socket::{self as control, CannotControl, ControlSocket};
 use crate::engine::{Engine, Parts, Work};
 use crate::limits;
 use crate::listen::{self, CannotListen, Endpoint};
-use crate::metrics::count;
+use crate::metrics::{Metrics, count};
 use crate::resolver::Resolver;
 use crate::tcp::{self, StreamLimits};
+use crate::trace::{self, Tap};
 use crate::udp::{self, Sockets};
 use ringway_core::account::Account;
 use ringway_core::boundary::{Answer, AskId, Command, CommitToken};
@@ -53,6 +54,8 @@ pub struct Startup {
     pub dns: Vec<SocketAddr>,
     /// What a stream connection may do.
     pub streams: StreamLimits,
+    /// What is kept of the messages that pass, and where else they go.
+    pub trace: trace::Settings,
     /// Where the control socket stands; `None` is nowhere.
     pub control: Option<PathBuf>,
 }
@@ -143,6 +146,8 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
         Data::Folder(folder) => Box::new(Sqlite::open(folder, Arc::clone(&listeners))?),
         Data::Memory => Box::new(Memory::new()),
     };
+    let metrics = Arc::new(Metrics::default());
+    let tap = Tap::open(&startup.trace, &listeners, &metrics)?;
     let engine = Arc::new(Engine::new(Parts {
         keys: Keys::new(&store.secret()?),
         seed: getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?,
@@ -151,6 +156,8 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
         sockets: Sockets::new(bound.udp),
         streams: startup.streams,
         clock,
+        metrics,
+        tap,
         partitions: limits::PARTITIONS,
     }));
     let restored = restore(&engine, &mut *store)?;
@@ -304,6 +311,7 @@ impl Running {
             accepting.abort();
         }
         drop(self.control);
+        self.engine.tap.close();
         let drain = || Command::Drain { retry_after_s: limits::DRAIN_RETRY_S };
         self.engine.command_all(drain, &mut Work::default());
         let end = Instant::now() + patience;

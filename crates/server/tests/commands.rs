@@ -9,7 +9,7 @@ use ringway_server::control::client::Place;
 use ringway_server::control::{Failure, Far, Kind};
 use ringway_server::server::{Data, Running, Startup};
 use serde_json::{Value, json};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -95,36 +95,6 @@ fn register(from: SocketAddr) -> Vec<u8> {
     let text = String::from_utf8(request("REGISTER", "UDP", from, 1)).unwrap();
     let agent = "User-Agent: Télé\u{202e}phone with quite a long name that says nothing at all\r\n";
     text.replace("Content-Length", &format!("{agent}Content-Length")).into_bytes()
-}
-
-fn invite(from: SocketAddr) -> Vec<u8> {
-    let text = String::from_utf8(request("INVITE", "UDP", from, 2)).unwrap();
-    text.replace("INVITE sip:example.org", "INVITE sip:bob@example.org").into_bytes()
-}
-
-/// Answers an INVITE as a phone does.
-fn answer(invite: &str, status: &str, contact: SocketAddr) -> String {
-    let mut response = format!("SIP/2.0 {status}\r\n");
-    for line in invite.lines().take_while(|line| !line.is_empty()) {
-        let name = line.split(':').next().unwrap_or_default();
-        if ["Via", "From", "Call-ID", "CSeq", "Record-Route"].contains(&name) {
-            response += &format!("{line}\r\n");
-        } else if name == "To" {
-            response += &format!("{line};tag=bob\r\n");
-        }
-    }
-    response + &format!("Contact: <sip:bob@{contact}>\r\nContent-Length: 0\r\n\r\n")
-}
-
-fn receive(socket: &UdpSocket, begin: &str) -> String {
-    let mut buffer = [0; 65_535];
-    loop {
-        let length = socket.recv(&mut buffer).expect("a message");
-        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        if text.starts_with(begin) {
-            return text;
-        }
-    }
 }
 
 #[test]

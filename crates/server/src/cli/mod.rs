@@ -9,6 +9,7 @@ mod serve;
 mod demo;
 mod check;
 mod admin;
+mod trace;
 
 use crate::config::{self, Config};
 use crate::log;
@@ -87,6 +88,8 @@ enum Command {
     Calls,
     /// Show how the running server is
     Status,
+    /// Show calls as ladders: those that pass now, and those of the last minutes
+    Trace(trace::Options),
     /// Explain where calls go
     #[command(subcommand)]
     Route(admin::Route),
@@ -130,6 +133,7 @@ fn dispatch(global: &Global, command: Command) -> Result<(), Trouble> {
         Command::Registrations(wanted) => admin::registrations(global, wanted),
         Command::Calls => admin::calls(global),
         Command::Status => admin::status(global),
+        Command::Trace(options) => trace::run(global, &options),
         Command::Route(command) => admin::route(global, command),
         Command::Check(options) => check::run(global, options),
         Command::Completions { shell } => {

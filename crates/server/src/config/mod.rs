@@ -10,6 +10,7 @@ pub mod settings;
 mod value;
 mod address;
 mod read;
+mod seeing;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use crate::listen::Endpoint;
 use crate::log;
 use crate::server::{Data, Startup};
 use crate::tcp::StreamLimits;
+use crate::trace;
 use problem::{Invalid, Problem};
 use ringway_core::flow::Transport;
 use ringway_core::snapshot::{Peer, Settings};
@@ -62,6 +64,10 @@ pub struct Config {
     pub dns: Vec<SocketAddr>,
     /// What a stream connection may do.
     pub streams: StreamLimits,
+    /// What is kept of the messages that pass, and where else they go.
+    pub trace: trace::Settings,
+    /// A collector that gets a copy of them; with port 0 there is none.
+    pub hep: trace::Collector,
 }
 
 /// What is logged.
@@ -89,6 +95,8 @@ impl Default for Config {
             peers: Vec::new(),
             dns: Vec::new(),
             streams: StreamLimits::default(),
+            trace: trace::Settings::default(),
+            hep: seeing::nowhere(),
         }
     }
 }
@@ -117,6 +125,10 @@ impl Config {
             peers: self.peers.clone(),
             dns: self.dns.clone(),
             streams: self.streams,
+            trace: trace::Settings {
+                hep: Some(&self.hep).filter(|hep| hep.to.port() != 0).cloned(),
+                ..self.trace.clone()
+            },
             control: Some(self.control()),
         }
     }

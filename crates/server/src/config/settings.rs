@@ -5,6 +5,7 @@
 use super::Config;
 use super::address::{domain, endpoint, host, name_server, network, overlap};
 use super::problem::Problem;
+use super::seeing::{HEP, TRACE};
 use super::value::Value;
 use crate::log;
 use ringway_core::snapshot::{Algorithm, Peer};
@@ -336,6 +337,8 @@ pub static SECTIONS: &[Section<Config>] = &[
             },
         ],
     },
+    TRACE,
+    HEP,
 ];
 
 /// The settings of one `[[peer]]`.

@@ -363,7 +363,7 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         "1:1",
         2,
         "there is no setting \"xyzzy\" outside of the sections",
-        "sections are server, log, registrar, auth, routing, dns, streams, peer",
+        "sections are server, log, registrar, auth, routing, dns, streams, trace, hep, peer",
     ),
     (
         "[[peer]]\nname = \"x\"\nnetworks = [\"10.0.0.1/8\"]",

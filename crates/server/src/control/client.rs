@@ -6,7 +6,7 @@ use crate::limits;
 use crate::listen::Endpoint;
 use ringway_store::StoreError;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Shutdown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -108,6 +108,17 @@ impl Client {
                 Failure::new(Kind::Unreachable, message)
             }
         })
+    }
+
+    /// Something that ends the connection from another thread.
+    pub fn hang_up(&self) -> impl FnOnce() + Send + 'static {
+        let stream = self.stream.get_ref().try_clone();
+        move || {
+            if let Ok(stream) = stream {
+                // One that has ended already is as good.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
     }
 
     fn read(&mut self) -> Result<Answer, Failure> {

@@ -1,6 +1,7 @@
 //! Answers requests inside the server that runs.
 
 use crate::accounts;
+use crate::control::trace;
 use crate::control::views::{
     AccountView, CallView, CountersView, ListenerView, RegistrationView, RouteView, StatusView,
     StoreView, TransactionsView,
@@ -267,6 +268,7 @@ impl Far for Running {
             }
             Request::Registrations { account: None } => self.list_registrations(each),
             Request::Calls => self.list_calls(each),
+            Request::Trace(wanted) => trace::trace(&self.engine, &wanted, each),
             Request::ExplainRoute { from, to } => each(Reply::Route(self.explain(&from, &to))),
         }
     }

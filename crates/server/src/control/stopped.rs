@@ -114,7 +114,7 @@ impl Far for Stopped {
             }
             Request::Registrations { account: None } => self.list_registrations(|_| true, each),
             Request::ExplainRoute { from, to } => each(Reply::Route(self.explain(&from, &to)?)),
-            Request::Status | Request::Calls => {
+            Request::Status | Request::Calls | Request::Trace(_) => {
                 Err(Failure::new(Kind::Unreachable, "the server does not run"))
             }
         }

@@ -399,12 +399,12 @@ impl From<&PlannedBranch> for BranchView {
 }
 
 /// Bytes from the network as text; what is no UTF-8 becomes U+FFFD.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// As lower-case hexadecimal digits.
-fn to_hex(bytes: &[u8]) -> String {
+pub(super) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
         // Writing to memory cannot fail.
         let _ = write!(hex, "{byte:02x}");

@@ -5,6 +5,7 @@ use super::phone::Profile;
 use crate::listen::Endpoint;
 use crate::server::{CannotStart, Data, Running, Startup, start};
 use crate::tcp::StreamLimits;
+use crate::trace::Settings as TraceSettings;
 use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::Write;
@@ -138,6 +139,7 @@ fn start_on_free_ports(folder: &TempDir) -> Result<Running, CannotStart> {
         peers: Vec::new(),
         dns: Vec::new(),
         streams: StreamLimits::default(),
+        trace: TraceSettings::default(),
     };
     let mut attempts = 1;
     loop {

@@ -39,6 +39,7 @@ fn running() -> (Running, UdpSocket) {
         }],
         dns: Vec::new(),
         streams: StreamLimits::default(),
+        trace: crate::trace::Settings::default(),
         control: None,
     })
     .unwrap();

@@ -101,6 +101,14 @@ impl<'w> Ladder<'w> {
         self.note(title, hint)
     }
 
+    /// Leaves a line empty.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn gap_line(&mut self) -> io::Result<()> {
+        writeln!(self.out)
+    }
+
     /// A line of text between the arrows.
     ///
     /// # Errors
@@ -207,20 +215,34 @@ impl<'w> Ladder<'w> {
     }
 
     /// Puts a text over each lane: the first one begins at it, the last one ends there, and those
-    /// between are in its middle.
+    /// between are in its middle, as far as they let each other.
     fn place(&self, texts: &[&str]) -> String {
         let gap = self.gap();
-        let mut line = String::new();
-        for (at, text) in texts.iter().enumerate() {
-            let lane = MARGIN + at * (gap + 1);
-            let text = shorten(text, gap, self.style);
+        let room = (self.lanes - 1) * (gap + 1) + 1;
+        let used: usize = texts.iter().map(|text| text.width().min(gap) + 1).sum();
+        let longest = if used > room + 1 { room / texts.len() - 1 } else { gap };
+        let mut placed: Vec<(usize, String)> = Vec::new();
+        for (at, text) in texts.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+            let text = shorten(text, longest, self.style);
+            let lane = at * (gap + 1);
             let begin = match at {
-                0 => lane,
-                _ if at + 1 == self.lanes => lane + 1 - text.width(),
-                _ => lane - text.width() / 2,
+                0 => 0,
+                _ if at + 1 == self.lanes => (lane + 1).saturating_sub(text.width()),
+                _ => lane.saturating_sub(text.width() / 2),
             };
-            let least = usize::from(at > 0);
-            let blanks = begin.saturating_sub(line.width()).max(least);
+            placed.push((begin, text));
+        }
+        // Nothing stands so far to the right that what follows has no room …
+        let mut end = room;
+        for (begin, text) in placed.iter_mut().rev() {
+            *begin = (*begin).min(end.saturating_sub(text.width()));
+            end = begin.saturating_sub(1);
+        }
+        // … and nothing in what was before.
+        let mut line = " ".repeat(MARGIN);
+        for (begin, text) in placed {
+            let least = usize::from(line.width() > MARGIN);
+            let blanks = (MARGIN + begin).saturating_sub(line.width()).max(least);
             line.push_str(&" ".repeat(blanks));
             line.push_str(&text);
         }

@@ -9,6 +9,7 @@ use ringway_core::snapshot::{Peer, Settings};
 use ringway_server::listen::Endpoint;
 use ringway_server::server::{Data, Running, Startup, start};
 use ringway_server::tcp::StreamLimits;
+use ringway_server::trace;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub(crate) fn startup() -> Startup {
         peers: vec![peer],
         dns: Vec::new(),
         streams: StreamLimits::default(),
+        trace: trace::Settings::default(),
         control: None,
     }
 }
@@ -118,4 +120,35 @@ pub(crate) fn is_closed(stream: &mut TcpStream) -> bool {
 
 pub(crate) fn write(stream: &mut TcpStream, bytes: &[u8]) {
     stream.write_all(bytes).unwrap();
+}
+
+/// An INVITE to bob.
+pub(crate) fn invite(from: SocketAddr) -> Vec<u8> {
+    let text = String::from_utf8(request("INVITE", "UDP", from, 2)).unwrap();
+    text.replace("INVITE sip:example.org", "INVITE sip:bob@example.org").into_bytes()
+}
+
+/// Answers an INVITE as a phone does.
+pub(crate) fn answer(invite: &str, status: &str, contact: SocketAddr) -> String {
+    let mut response = format!("SIP/2.0 {status}\r\n");
+    for line in invite.lines().take_while(|line| !line.is_empty()) {
+        let name = line.split(':').next().unwrap_or_default();
+        if ["Via", "From", "Call-ID", "CSeq", "Record-Route"].contains(&name) {
+            response += &format!("{line}\r\n");
+        } else if name == "To" {
+            response += &format!("{line};tag=bob\r\n");
+        }
+    }
+    response + &format!("Contact: <sip:bob@{contact}>\r\nContent-Length: 0\r\n\r\n")
+}
+
+pub(crate) fn receive(socket: &UdpSocket, begin: &str) -> String {
+    let mut buffer = [0; 65_535];
+    loop {
+        let length = socket.recv(&mut buffer).expect("a message");
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if text.starts_with(begin) {
+            return text;
+        }
+    }
 }
