@@ -2,7 +2,7 @@
 
 use super::exit::Trouble;
 use super::{Form, Global, print};
-use crate::config::settings;
+use crate::config::printed;
 use crate::listen::planned;
 use clap::Args;
 use std::fmt::Write;
@@ -20,10 +20,10 @@ pub(crate) struct Options {
 
 pub(crate) fn run(global: &Global, options: Options) -> Result<(), Trouble> {
     if options.print_defaults {
-        return print(settings::example().as_bytes());
+        return print(printed::example().as_bytes());
     }
     if options.reference {
-        return print(settings::reference().as_bytes());
+        return print(printed::reference().as_bytes());
     }
     let config = global.load()?;
     if global.quiet {

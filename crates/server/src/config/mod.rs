@@ -10,6 +10,7 @@ pub mod settings;
 mod value;
 mod address;
 mod read;
+pub mod printed;
 mod seeing;
 #[cfg(test)]
 mod tests;

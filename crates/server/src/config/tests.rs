@@ -1,5 +1,5 @@
+use super::printed::{example, reference};
 use super::problem::Invalid;
-use super::settings::{example, reference};
 use super::{Config, parse};
 use crate::listen::Endpoint;
 use ringway_core::flow::Transport;
@@ -187,14 +187,14 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         "2:15",
         3,
         "registrar.expires_max cannot be \"8d\"",
-        "from 1m to 7d are possible",
+        "from 1m to 1d are possible",
     ),
     (
         "[registrar]\nexpires_max = \"99999999999999999999d\"",
         "2:15",
         3,
         "registrar.expires_max cannot be \"99999999999999999999d\"",
-        "from 1m to 7d are possible",
+        "from 1m to 1d are possible",
     ),
     (
         "[registrar]\nexpires_min = \"1h\"\nexpires_max = \"1m\"",
