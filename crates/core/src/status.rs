@@ -15,6 +15,8 @@ pub(crate) const REQUEST_TIMEOUT: u16 = 408;
 pub(crate) const UNSUPPORTED_MEDIA_TYPE: u16 = 415;
 /// 420 Bad Extension.
 pub(crate) const BAD_EXTENSION: u16 = 420;
+/// 430 Flow Failed (RFC 5626 §11.5).
+pub(crate) const FLOW_FAILED: u16 = 430;
 /// 484 Address Incomplete.
 pub(crate) const ADDRESS_INCOMPLETE: u16 = 484;
 /// 487 Request Terminated.

@@ -32,7 +32,7 @@ pub use crate::header::params::{Iter as ParamsIter, Params};
 pub use crate::header::session_id::SessionId;
 pub use crate::header::via::Via;
 pub use crate::message::{
-    Contacts, Framing, Header, Message, StoredMessage, delta_seconds, head_of, parse,
+    Contacts, Framing, Header, Message, StoredMessage, delta_seconds, head_of, parse, split,
 };
 pub use crate::name::{Method, Name};
 pub use crate::scan::Index;

@@ -291,7 +291,7 @@ impl StoredMessage {
 }
 
 /// The elements of a comma list.
-pub(crate) fn split(mut list: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn split(mut list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut more = !list.is_empty();
     core::iter::from_fn(move || {
         if !more {

@@ -105,7 +105,7 @@ impl Node {
             return;
         }
         let Some(branch) = context.branches.get_mut(at) else { return };
-        branch.next_addresses = None;
+        branch.untried = None;
         match branch.state {
             BranchState::Calling { .. } => branch.state = BranchState::Calling { cancel: true },
             BranchState::Proceeding => {

@@ -28,9 +28,8 @@ const DATAGRAM_MAX: usize = 1_300;
 /// One copy to be written: which request, for whom, over which flow.
 pub(crate) struct Copy<'a> {
     pub(crate) context: &'a ResponseContext,
-    pub(crate) target: &'a [u8],
-    /// Whether it registered where the flow leads.
-    pub(crate) registered: bool,
+    /// What was planned.
+    pub(crate) what: &'a PlannedBranch,
     /// The flow that was planned. Later requests of the dialog take it, too: each is as large as
     /// it is.
     pub(crate) planned: Flow,
@@ -62,11 +61,7 @@ impl Node {
             .hash64(b"branch", &[&self.setup.seed.to_be_bytes(), &client.bits().to_be_bytes()]);
         let mark = ClientBranch { client: client.bits(), random: random as u32, loop_hash };
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
-        let target = &planned.target;
-        let registered =
-            matches!((&planned.way, planned.rule), (Way::Flow(_), Rule::Registered { .. }));
-        let mut copy =
-            Copy { context, target, registered, planned: flow, flow, branch: mark, share };
+        let mut copy = Copy { context, what: planned, planned: flow, flow, branch: mark, share };
         let Some(mut bytes) = copy.write(ours, &mut out.bytes) else {
             self.clients.remove(client);
             self.branch_done(id, branch, Outcome::Local(Reject::Malformed("target")));
@@ -113,6 +108,9 @@ impl Copy<'_> {
     pub(crate) fn write(&self, ours: Ours<'_>, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let context = self.context;
         let request = context.request()?;
+        // Whoever registered where the flow leads is known.
+        let registered =
+            matches!((&self.what.way, self.what.rule), (Way::Flow(_), Rule::Registered { .. }));
         let mut edit = Editor::new(&request);
         // Step 3.
         edit.set_max_forwards(request.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
@@ -120,14 +118,17 @@ impl Copy<'_> {
         // What was said to us alone stays here (§22.3).
         drop_own_credentials(ours, &request, &mut edit);
         let (source, next, caller) = (&context.flow, &self.flow, context.caller.as_ref());
-        let crossing = Crossing { source, next, caller, registered: self.registered };
+        let crossing = Crossing { source, next, caller, registered };
         crossing.edit(ours.snapshot, &request, &mut edit);
         // §16.4, §16.6 steps 2 and 6.
-        edit_routes(&request, &context.route, self.target, &mut edit);
+        edit_routes(&request, &context.route, &self.what.target, &mut edit);
+        if !self.what.route.is_empty() {
+            edit.push_route(&self.what.route);
+        }
         // Step 4.
         if begins_dialog(&request) {
             let (caller, callee) = (&context.flow, &self.planned);
-            let (registered, target) = (self.registered, self.target);
+            let target = &self.what.target;
             let sides = Sides { caller, callee, registered, target };
             for entry in record_route::entries(ours, &request, &sides) {
                 edit.push_record_route(&entry);

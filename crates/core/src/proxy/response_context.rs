@@ -5,7 +5,7 @@ use crate::arena::Id;
 use crate::calls::CallKey;
 use crate::clients::Client;
 use crate::flow::Flow;
-use crate::proxy::next_address::NextAddresses;
+use crate::proxy::next_address::Untried;
 use crate::reject::Reject;
 use crate::route::own_route::OwnRoute;
 use crate::route::plan::Group;
@@ -63,8 +63,8 @@ pub(crate) struct Branch {
     pub(crate) state: BranchState,
     /// The next Timer C of an INVITE (§16.6 step 11).
     pub(crate) timer_c: Option<TimerId>,
-    /// Where else its next hop can be tried; gone once it is cancelled.
-    pub(crate) next_addresses: Option<Box<NextAddresses>>,
+    /// What else can be tried in its place; gone once it is cancelled.
+    pub(crate) untried: Option<Box<Untried>>,
 }
 
 /// How far a branch is.
@@ -201,7 +201,7 @@ fn rank(status: u16) -> (u8, u8) {
         // A 503 says something about one server, not about the user.
         status::SERVICE_UNAVAILABLE => 4,
         // Others say more about the user than that nobody answered, or that we cancelled.
-        status::REQUEST_TIMEOUT | status::REQUEST_TERMINATED => 3,
+        status::REQUEST_TIMEOUT | status::REQUEST_TERMINATED | status::FLOW_FAILED => 3,
         _ => 2,
     };
     (class, helps)

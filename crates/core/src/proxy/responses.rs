@@ -131,8 +131,16 @@ impl Node {
                     _ => Outcome::Response { status, bytes },
                 };
                 self.branch_done(id, at, outcome);
-                if status == status::SERVICE_UNAVAILABLE {
-                    self.try_next_address(now, (id, at), out);
+                match status {
+                    status::SERVICE_UNAVAILABLE => {
+                        self.try_next_address(now, (id, at), out);
+                    }
+                    //= RFC 5626 7
+                    // "408 (Request Timeout) or a 430 (Flow Failed) response, the proxy"
+                    status::REQUEST_TIMEOUT | status::FLOW_FAILED => {
+                        self.try_other_flow(now, (id, at), out);
+                    }
+                    _ => {}
                 }
                 if status >= 600 {
                     //= RFC 3261 16.7
@@ -203,8 +211,8 @@ impl Node {
         let heard_nothing =
             branch.is_some_and(|branch| matches!(branch.state, BranchState::Calling { .. }));
         self.branch_done(id, at, outcome);
-        if heard_nothing {
-            self.try_next_address(now, (id, at), out);
+        if !(heard_nothing && self.try_next_address(now, (id, at), out)) {
+            self.try_other_flow(now, (id, at), out);
         }
         self.conclude(now, id, out);
     }
@@ -259,6 +267,11 @@ impl Node {
         let Some(context) = self.contexts.find(id) else { return };
         let best = &context.branches[at].state;
         let BranchState::Done(Outcome::Response { status, bytes }) = best else { return };
+        //= RFC 5626 11.5
+        // "AOR.  Endpoints should never receive a 430 response.  If an endpoint"
+        if *status == status::FLOW_FAILED {
+            return self.refuse_context(now, id, Reject::FlowFailed, out);
+        }
         if *status == status::SERVICE_UNAVAILABLE {
             //= RFC 3261 16.7
             // "the proxy SHOULD generate a 500 response and forward that upstream"
@@ -391,6 +404,13 @@ impl Node {
         let Some(context) = self.contexts.find(id) else { return };
         let (server, source) = (context.server, context.flow.remote);
         let Some(request) = context.request() else { return };
+        // What a proxy may make up for, with another flow, says nothing to an end point.
+        let reject = match reject {
+            Reject::FlowFailed if request.values(Name::Via).nth(1).is_none() => {
+                Reject::TemporarilyUnavailable
+            }
+            other => other,
+        };
         let bytes = self.write_refusal(&mut out.bytes, &request, reject, source);
         out.event(Event::Refused { reject, source });
         self.reply(now, (id, server), Outgoing { status: reject.status(), bytes }, out);

@@ -9,7 +9,7 @@ use crate::identity::Claim;
 use crate::limits;
 use crate::locate::NextHop;
 use crate::node::{Node, Timer};
-use crate::proxy::next_address::NextAddresses;
+use crate::proxy::next_address::Untried;
 use crate::proxy::response_context::{Branch, BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
 use crate::route::ours::Ours;
@@ -187,12 +187,7 @@ impl Node {
             context.closed = true;
             let outcome = Outcome::Local(Reject::MaxBreadthExceeded);
             let state = BranchState::Done(outcome);
-            context.branches.push(Branch {
-                client: None,
-                state,
-                timer_c: None,
-                next_addresses: None,
-            });
+            context.branches.push(Branch { client: None, state, timer_c: None, untried: None });
             return self.conclude(now, id, out);
         }
         if context.is_invite && !context.groups.is_empty() && group.timeout_s > 0 {
@@ -208,7 +203,7 @@ impl Node {
         self.conclude(now, id, out);
     }
 
-    fn start_branch(
+    pub(crate) fn start_branch(
         &mut self,
         now: Instant,
         id: Id<ResponseContext>,
@@ -222,7 +217,7 @@ impl Node {
             client: None,
             state: BranchState::Locating,
             timer_c: None,
-            next_addresses: None,
+            untried: Untried::behind_first(planned, share, &[]),
         });
         let first = context.flow.socket;
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
@@ -264,11 +259,12 @@ impl Node {
         let found = branches.and_then(|context| context.branches.get_mut(branch));
         match (flows.first(), found) {
             (Some(&flow), Some(found)) => {
-                found.next_addresses = NextAddresses::behind_first(planned, share, flows);
+                found.untried = Untried::behind_first(planned, share, flows);
                 self.forward(now, (id, branch), (planned, flow, share), out);
             }
             _ => {
                 self.branch_done(id, branch, Outcome::Local(planned.rule.unreachable()));
+                self.try_other_flow(now, (id, branch), out);
             }
         }
         self.conclude(now, id, out);

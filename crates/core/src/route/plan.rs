@@ -6,11 +6,12 @@ use crate::identity::Caller;
 use crate::locate::NextHop;
 use crate::reject::Reject;
 use crate::snapshot::Snapshot;
+use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
-use ringway_wire::{Host, SipUri, Uri};
+use ringway_wire::{Host, NameAddr, SipUri, Uri};
 
 /// Groups of branches, tried one after another, and what to say when there is nothing to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +38,14 @@ pub struct PlannedBranch {
     pub target: Box<[u8]>,
     /// How to reach it.
     pub way: Way,
+    /// Route values that go in front of those it has: the Path of a contact (RFC 3327 §5.4). May
+    /// be empty.
+    pub route: Box<[u8]>,
     /// The rule that produced it.
     pub rule: Rule,
+    /// Other flows to the same device, the best one first: each is tried only if the one before
+    /// did not lead there (RFC 5626 §7).
+    pub other_flows: Vec<Self>,
 }
 
 /// How to reach a target.
@@ -80,7 +87,10 @@ impl Rule {
     // "the proxy MUST behave as if the forwarded"
     pub(crate) const fn unreachable(self) -> Reject {
         match self {
-            Self::Registered { .. } | Self::InDialog => Reject::TemporarilyUnavailable,
+            Self::Registered { .. } => Reject::TemporarilyUnavailable,
+            //= RFC 5626 5.3.1
+            // "send a 430 (Flow Failed) response to the request."
+            Self::InDialog => Reject::FlowFailed,
             Self::RouteHeader | Self::RequestUri => Reject::NextHopFailed,
         }
     }
@@ -94,7 +104,7 @@ impl Plan {
 
     /// One branch.
     pub fn single(target: &[u8], way: Way, rule: Rule) -> Self {
-        let branch = PlannedBranch { target: target.into(), way, rule };
+        let branch = PlannedBranch::new(target, way, rule);
         let group = Group { branches: [branch].into(), timeout_s: 0 };
         Self { groups: [group].into(), otherwise: Reject::TemporarilyUnavailable }
     }
@@ -102,16 +112,32 @@ impl Plan {
     /// The contacts of a user: highest preference first, equal ones together. `secure`: the
     /// Request-URI is a SIPS URI, so only contacts that are may be tried.
     pub fn for_user(bindings: &[Binding], snapshot: &Snapshot, secure: bool) -> Self {
-        let mut order: Vec<&Binding> = bindings.iter().collect();
+        let registered = |b| PlannedBranch::registered(b, snapshot, secure);
+        let mut devices: Vec<(u16, Instant, PlannedBranch)> = Vec::new();
+        for device in devices_of(bindings) {
+            let q = device.first().map_or(0, |best| best.q);
+            let refreshed = device.first().map(|best| best.refreshed).unwrap_or_default();
+            let mut flows = device.into_iter().filter_map(registered);
+            if let Some(mut first) = flows.next() {
+                first.other_flows.extend(flows);
+                devices.push((q, refreshed, first));
+            }
+        }
         //= RFC 3261 16.6
         // "highest qvalue"
-        order.sort_by(|a, b| b.q.cmp(&a.q).then(b.refreshed.cmp(&a.refreshed)));
-        let branches = |same: &[&Binding]| {
-            let all = same.iter().filter_map(|b| PlannedBranch::registered(b, snapshot, secure));
-            Group { branches: all.collect(), timeout_s: snapshot.settings.ring_s }
-        };
-        let mut groups: Vec<Group> = order.chunk_by(|a, b| a.q == b.q).map(branches).collect();
-        groups.retain(|group| !group.branches.is_empty());
+        devices.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.cmp(&a.1)));
+        let mut groups: Vec<Group> = Vec::new();
+        let mut last = None;
+        for (q, _, branch) in devices {
+            match groups.last_mut().filter(|_| last == Some(q)) {
+                Some(group) => group.branches.push(branch),
+                None => {
+                    let timeout_s = snapshot.settings.ring_s;
+                    groups.push(Group { branches: [branch].into(), timeout_s });
+                }
+            }
+            last = Some(q);
+        }
         let otherwise = match (bindings.is_empty() || !groups.is_empty(), secure) {
             (true, _) => Reject::TemporarilyUnavailable,
             (false, true) => Reject::SipsNotAllowed,
@@ -131,10 +157,56 @@ impl Plan {
     }
 }
 
+/// The bindings of each device; one that names no device is one of its own. The flow to be tried
+/// first stands first.
+//= RFC 5626 7
+// "The proxy MUST NOT populate the target set with more than one"
+fn devices_of(bindings: &[Binding]) -> Vec<Vec<&Binding>> {
+    let mut devices: Vec<Vec<&Binding>> = Vec::new();
+    for binding in bindings {
+        let same = |device: &&mut Vec<&Binding>| {
+            !binding.instance.is_empty()
+                && device.first().is_some_and(|known| known.instance == binding.instance)
+        };
+        match devices.iter_mut().find(same) {
+            Some(device) => device.push(binding),
+            None => devices.push([binding].into()),
+        }
+    }
+    for device in &mut devices {
+        // A device without flows that has several contacts has started anew (RFC 5627 §6.1).
+        let by_q = device.iter().all(|binding| binding.reg_id > 0);
+        let q = |binding: &Binding| if by_q { binding.q } else { 0 };
+        device.sort_by(|a, b| q(b).cmp(&q(a)).then(b.refreshed.cmp(&a.refreshed)));
+    }
+    devices
+}
+
 impl PlannedBranch {
+    /// One that has neither a Path nor other flows.
+    pub fn new(target: &[u8], way: Way, rule: Rule) -> Self {
+        let (route, other_flows) = (Box::default(), Vec::new());
+        Self { target: target.into(), way, route, rule, other_flows }
+    }
+
+    /// The next flow to the same device, with those that are left after it.
+    pub(crate) fn next_flow(mut self) -> Option<Self> {
+        if self.other_flows.is_empty() {
+            return None;
+        }
+        let mut next = self.other_flows.remove(0);
+        next.other_flows = self.other_flows;
+        Some(next)
+    }
+
     /// `None`: the contact may not be tried, for it cannot be reached securely.
     fn registered(binding: &Binding, snapshot: &Snapshot, secure: bool) -> Option<Self> {
-        let way = Way::to_contact(binding, snapshot);
+        let way = match first_of_path(&binding.path) {
+            //= RFC 3327 5.4
+            // "vector associated with the specific contact in the registrar database"
+            Some(node) => Way::of_route(&NameAddr::parse(node).ok()?.uri().ok()?, secure)?,
+            None => Way::to_contact(binding, snapshot),
+        };
         let bare = strip_sips(&binding.contact);
         if (secure || bare.is_some()) && !way.is_secure() {
             return None;
@@ -148,8 +220,14 @@ impl PlannedBranch {
             Some(bare) if !secure => [b"sip:", bare].concat().into(),
             _ => binding.contact.clone(),
         };
-        Some(Self { target, way, rule: Rule::Registered { q: binding.q } })
+        let rule = Rule::Registered { q: binding.q };
+        Some(Self { target, way, route: binding.path.clone(), rule, other_flows: Vec::new() })
     }
+}
+
+/// The proxy that a Path leads to first.
+fn first_of_path(path: &[u8]) -> Option<&[u8]> {
+    ringway_wire::split(path).next()
 }
 
 /// What follows `sips:`.
@@ -253,22 +331,35 @@ impl fmt::Display for Plan {
 
 impl fmt::Display for PlannedBranch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for &byte in &*self.target {
-            let shown = if byte.is_ascii_graphic() { char::from(byte) } else { '?' };
-            write!(f, "{shown}")?;
-        }
+        show(f, &self.target)?;
         match &self.way {
             Way::Flow(flow) => write!(f, " over {} to {}", flow.transport, flow.remote)?,
             Way::Address { remote, transport } => write!(f, " over {transport} to {remote}")?,
             Way::Lookup(_) => write!(f, " after a look-up of its host")?,
+        }
+        if !self.route.is_empty() {
+            f.write_str(" along ")?;
+            show(f, &self.route)?;
         }
         match self.rule {
             Rule::Registered { q } => write!(f, "  [registered, q={}.{:03}]", q / 1000, q % 1000),
             Rule::InDialog => write!(f, "  [dialog]"),
             Rule::RouteHeader => write!(f, "  [Route header]"),
             Rule::RequestUri => write!(f, "  [Request-URI]"),
+        }?;
+        for flow in &self.other_flows {
+            write!(f, "\n    or, if that flow has failed, {flow}")?;
         }
+        Ok(())
     }
+}
+
+/// Bytes from the network as something to read.
+fn show(f: &mut fmt::Formatter<'_>, text: &[u8]) -> fmt::Result {
+    text.iter().try_for_each(|&byte| {
+        let shown = if byte == b' ' || byte.is_ascii_graphic() { char::from(byte) } else { '?' };
+        write!(f, "{shown}")
+    })
 }
 
 #[cfg(test)]
@@ -276,7 +367,6 @@ mod tests {
     use super::*;
     use crate::flow::{CertifiedName, ConnectionId, SocketId};
     use crate::snapshot::Peer;
-    use crate::time::Instant;
     use alloc::vec;
 
     /// The way to a contact that was registered from `192.0.2.9:5060`.

@@ -1,0 +1,197 @@
+//! RFC 5626 §7 and RFC 3327 §5.4 on a whole node: which flow of a device a request takes, and along
+//! which Path.
+
+mod world;
+
+use ringway_core::boundary::Input;
+use world::{EDGE, Sent, World, flow, invite, request, route_set, statuses, world};
+
+const FIRST: &str = "tcp#1 192.0.2.21:40001";
+const SECOND: &str = "tcp#2 192.0.2.21:40002";
+
+/// The contact of one flow of a device; the same for both, as a browser's is.
+fn contact(device: u32, reg_id: u32) -> String {
+    let instance = format!("+sip.instance=\"<urn:uuid:{device}>\"");
+    format!("<sip:x{device}@a.invalid;transport=ws>;{instance};reg-id={reg_id}")
+}
+
+/// Bob has one device with two flows; the second is the newer one.
+fn two_flows() -> World {
+    let mut world = world();
+    world.register(FIRST, "bob", &contact(1, 1));
+    world.pass(10);
+    world.register(SECOND, "bob", &contact(1, 2));
+    world
+}
+
+fn requests(sent: &[Sent]) -> Vec<&Sent> {
+    sent.iter().filter(|sent| sent.status() == 0 && !sent.text.starts_with("ACK")).collect()
+}
+
+fn to(sent: &[Sent]) -> Vec<&str> {
+    requests(sent).iter().map(|sent| sent.to.as_str()).collect()
+}
+
+/// Bob's device answers, over the flow that it was asked on.
+fn answer(world: &mut World, copy: &Sent, status: u16) -> Vec<Sent> {
+    world.receive(&copy.to, &copy.answer(status, ""))
+}
+
+#[test]
+//= RFC 5626 7 type=test
+fn a_device_is_asked_over_one_flow_at_a_time() {
+    for status in [430, 408] {
+        let mut world = two_flows();
+        let sent = world.receive(EDGE, &invite("sip:bob@example.org", ""));
+        assert_eq!(to(&sent), [SECOND], "one branch, over the newer flow");
+        let copy = requests(&sent)[0].clone();
+        let sent = answer(&mut world, &copy, status);
+        assert_eq!(to(&sent), [FIRST], "{status} leads to the other");
+        let again = requests(&sent)[0].clone();
+        assert_ne!(again.all("Via")[0], copy.all("Via")[0]);
+        let sent = answer(&mut world, &again, status);
+        assert_eq!(statuses(&sent).into_iter().max(), Some(if status == 430 { 480 } else { 408 }));
+        assert!(to(&sent).is_empty(), "there is no third");
+    }
+    for status in [486, 480, 503, 404, 600] {
+        let mut world = two_flows();
+        let sent = world.receive(EDGE, &invite("sip:bob@example.org", ""));
+        let copy = requests(&sent)[0].clone();
+        let sent = answer(&mut world, &copy, status);
+        assert!(to(&sent).is_empty(), "{status}: the device has answered");
+    }
+}
+
+#[test]
+//= RFC 5626 7 type=test
+fn a_flow_that_ends_or_is_silent_gives_way_to_another() {
+    for how in ["closed", "closed while it rings", "undelivered", "silent"] {
+        let mut world = two_flows();
+        let sent = world.receive(EDGE, &invite("sip:bob@example.org", ""));
+        let copy = requests(&sent)[0].clone();
+        let sent = match how {
+            "undelivered" => {
+                let failed = copy.on_failure.expect("someone wants to know");
+                world.handle(Input::Undelivered(failed))
+            }
+            "silent" => world.pass(32_000).into_iter().map(|(_, sent)| sent).collect(),
+            _ => {
+                if how == "closed while it rings" {
+                    answer(&mut world, &copy, 180);
+                }
+                world.handle(Input::FlowClosed(flow(SECOND)))
+            }
+        };
+        assert_eq!(to(&sent), [FIRST], "{how}");
+        let again = requests(&sent)[0].clone();
+        let sent = answer(&mut world, &again, 486);
+        assert!(statuses(&sent).contains(&486), "{how}");
+    }
+}
+
+#[test]
+fn a_device_that_was_cancelled_is_not_asked_again() {
+    let mut world = two_flows();
+    let text = invite("sip:bob@example.org", "");
+    let sent = world.receive(EDGE, &text);
+    let copy = requests(&sent)[0].clone();
+    answer(&mut world, &copy, 180);
+    world.receive(EDGE, &text.replace("INVITE", "CANCEL"));
+    assert_eq!(statuses(&world.handle(Input::FlowClosed(flow(SECOND)))), [487]);
+}
+
+#[test]
+//= RFC 5626 7 type=test
+fn other_devices_ring_meanwhile() {
+    let mut world = two_flows();
+    world.register("192.0.2.31:5060", "bob", "<sip:bob@192.0.2.31>");
+    world.register("tcp#7 192.0.2.32:40000", "bob", &contact(2, 1));
+    let sent = world.receive(EDGE, &invite("sip:bob@example.org", ""));
+    let mut all = to(&sent);
+    all.sort_unstable();
+    assert_eq!(all, [SECOND, "tcp#7 192.0.2.32:40000", "udp 192.0.2.31:5060"]);
+}
+
+// A phone that has started anew has two contacts and no flows: the newest is meant.
+#[test]
+//= RFC 5626 7 type=test
+fn a_device_without_flows_is_asked_at_its_newest_contact() {
+    let mut world = world();
+    let instance = "+sip.instance=\"<urn:uuid:9>\"";
+    for (n, port) in [(1, 5070), (2, 5080)] {
+        let from = format!("192.0.2.33:{port}");
+        world.register(&from, "bob", &format!("<sip:bob@{from}>;{instance};q=0.{}", 9 - n));
+        world.pass(10);
+    }
+    let sent = world.receive(EDGE, &invite("sip:bob@example.org", ""));
+    assert_eq!(to(&sent), ["udp 192.0.2.33:5080"]);
+    let copy = requests(&sent)[0].clone();
+    let sent = world.receive("192.0.2.33:5080", &copy.answer(408, ""));
+    assert_eq!(to(&sent), ["udp 192.0.2.33:5070"]);
+}
+
+// 430 is for a proxy, that may have another flow; an end point hears 480.
+#[test]
+//= RFC 5626 5.3.1 type=test
+//= RFC 5626 11.5 type=test
+fn only_a_proxy_hears_that_a_flow_has_failed() {
+    for (below, status) in [("", 480), ("Via: SIP/2.0/UDP ua.example;branch=z9hG4bKua|", 430)] {
+        let mut world = world();
+        world.register(FIRST, "bob", &contact(1, 1));
+        let copy = world.receive(EDGE, &invite("sip:bob@example.org", ""))[1].clone();
+        let accept = copy.answer(200, "Contact: <sip:bob@192.0.2.21>|");
+        let accept = world.receive(FIRST, &accept)[0].clone();
+        world.handle(Input::FlowClosed(flow(FIRST)));
+        let target = "sip:bob@192.0.2.21";
+        let bye = request("BYE", target, &format!("{below}{}", route_set(&accept, true)))
+            .replace(&format!("To: <{target}>"), &format!("To: {}", accept.one("To")))
+            .replace("CSeq: 1", "CSeq: 2");
+        let sent = world.receive(EDGE, &bye);
+        let failed = sent[0].on_failure.expect("someone wants to know");
+        assert_eq!(statuses(&world.handle(Input::Undelivered(failed))), [status]);
+    }
+}
+
+/// A REGISTER of Bob's that came along these proxies.
+fn register_along(world: &mut World, contact: &str, path: &str) {
+    let n = world.next_number();
+    let text = format!(
+        "REGISTER sip:example.org SIP/2.0|Via: SIP/2.0/UDP e;branch=z9hG4bKe{n};rport|Via: \
+         SIP/2.0/UDP p;branch=z9hG4bKp{n}|From: <sip:bob@example.org>;tag=r|To: \
+         <sip:bob@example.org>|Call-ID: reg{n}|CSeq: 1 REGISTER|Supported: path, outbound|Path: \
+         {path}|Contact: {contact}|Content-Length: 0||"
+    );
+    let sent = world.receive(EDGE, &text);
+    assert_eq!(statuses(&sent), [200], "{sent:?}");
+    assert_eq!(sent[0].all("Path"), [path]);
+}
+
+#[test]
+//= RFC 3327 5.4 type=test
+fn a_path_becomes_the_route_of_its_branch_and_of_no_other() {
+    let mut world = world();
+    let path = "<sip:198.51.100.9;lr>, <sip:tok@198.51.100.8:5070;transport=tcp;lr;ob>";
+    register_along(&mut world, "<sip:bob@10.0.0.7:5060>", path);
+    world.register("192.0.2.31:5060", "bob", "<sip:bob@192.0.2.31>");
+    let sent = world.receive(EDGE, &invite("sip:bob@example.org", ""));
+    let branch = |to: &str| {
+        let found = requests(&sent).into_iter().find(|sent| sent.to == to);
+        found.unwrap_or_else(|| panic!("nothing went to {to}: {sent:?}")).clone()
+    };
+    let along = branch("udp 198.51.100.9:5060");
+    assert_eq!(along.all("Route"), [path]);
+    assert!(along.text.starts_with("INVITE sip:bob@10.0.0.7:5060 SIP/2.0|"), "{along:?}");
+    assert!(branch("udp 192.0.2.31:5060").all("Route").is_empty());
+    // A proxy on the way says that its flow is gone, and another of the device is taken.
+    let direct = contact(4, 1);
+    register_along(&mut world, &direct, "<sip:tok@198.51.100.8:5070;lr;ob>");
+    world.pass(10);
+    register_along(&mut world, &contact(4, 2), "<sip:tok@198.51.100.7:5070;lr;ob>");
+    let text = invite("sip:bob@example.org", "").replace("call", "c2");
+    let sent = world.receive(EDGE, &text);
+    let all = to(&sent);
+    assert!(all.contains(&"udp 198.51.100.7:5070") && all.len() == 3, "{all:?}");
+    let copy = sent.iter().find(|s| s.to == "udp 198.51.100.7:5070").expect("sent").clone();
+    let sent = world.receive("198.51.100.7:5070", &copy.answer(430, ""));
+    assert_eq!(to(&sent), ["udp 198.51.100.8:5070"]);
+}
