@@ -124,6 +124,13 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "Remote-Party-ID")]
+    fn a_borrowed_identity_is_noticed() {
+        let text = "SIP/2.0 200 OK\r\nRemote-Party-ID : <sip:boss@example.org>\r\n\r\n";
+        oracle::no_borrowed_identity(text.as_bytes());
+    }
+
+    #[test]
     //= RFC 3261 21.5.4 type=test
     fn e8_an_answer_is_no_weapon() {
         let short = "REGISTER sip:example.org SIP/2.0|v:SIP/2.0/UDP h|f:<a:b>|\

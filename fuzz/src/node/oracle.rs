@@ -27,6 +27,29 @@ pub(super) fn well_formed(flow: &Flow, bytes: &[u8]) {
     assert_eq!(message.bytes(), bytes, "nothing hangs on behind it");
 }
 
+/// Nobody here is believed, so of who somebody is nothing leaves the house but what we found out:
+/// that Alice knows her password (B1, B3).
+pub(super) fn no_borrowed_identity(bytes: &[u8]) {
+    let mut index = Index::new();
+    let Ok(message) = parse(bytes, &mut index, Framing::Datagram) else { return };
+    for header in message.headers() {
+        let name = header.raw_name.to_ascii_lowercase();
+        let begins = |start: &&[u8]| name.starts_with(start);
+        let said = header.name == Name::PAssertedIdentity;
+        let ours = said && header.value == b"<sip:alice@example.org>" && message.is_request();
+        assert!(ours || !BORROWED.iter().any(begins), "{}", String::from_utf8_lossy(bytes));
+    }
+}
+
+const BORROWED: [&[u8]; 6] = [
+    b"p-asserted-",
+    b"p-preferred-",
+    b"p-charg",
+    b"remote-party-id",
+    b"diversion",
+    b"history-info",
+];
+
 /// What the caller of an INVITE is told: which caller, and the status.
 pub(super) fn told(bytes: &[u8]) -> Option<(Vec<u8>, u16)> {
     let mut index = Index::new();

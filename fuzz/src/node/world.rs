@@ -157,6 +157,7 @@ impl World {
                     sends += 1;
                     let bytes = outbox.bytes[bytes].to_vec();
                     oracle::well_formed(&flow, &bytes);
+                    oracle::no_borrowed_identity(&bytes);
                     self.note(&flow, &bytes);
                     remember(&mut self.sent, Sent { flow, bytes, partition, on_failure });
                 }
