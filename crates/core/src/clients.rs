@@ -197,6 +197,11 @@ impl Clients {
 }
 
 impl Client {
+    /// Where its request went.
+    pub(crate) const fn flow(&self) -> Flow {
+        self.flow
+    }
+
     fn restart(&mut self, now: Instant) {
         let reliable = self.flow.transport.is_reliable();
         match &mut self.machine {

@@ -23,6 +23,13 @@ pub const FLOW_TIMER_S: u32 = 120;
 pub const BRANCHES_PER_REQUEST: usize = 32;
 /// Addresses of one next hop tried one after another: callers give up before the last of more.
 pub const ADDRESSES_PER_HOP: usize = 8;
+/// An INVITE of which nothing is heard for so long is tried at the next address, too: three tries
+/// over UDP are lost by then, and a server that works has sent its 100 after 200 ms (RFC 3261
+/// §17.2.1).
+pub const SILENCE_OF_INVITE: Duration = Duration::from_secs(3);
+/// The same for other requests: over UDP they have no 100 before 3.5 s (RFC 4320 §4.1), and whoever
+/// sent them gives up after 32 s.
+pub const SILENCE_OF_OTHERS: Duration = Duration::from_secs(8);
 /// Targets that a search for a next hop ends in (K1).
 pub const TARGETS_PER_HOP: usize = 32;
 /// Services that one name's NAPTR records may name: one for each transport, and some over.

@@ -57,6 +57,8 @@ pub enum Reject {
     SipsRequired,
     /// The flow that leads to the user is gone (RFC 5626 §5.3).
     FlowFailed,
+    /// The target is an address that nobody may have us call (F3 of the threat list).
+    ForbiddenAddress,
     /// No dialog or transaction of this name (RFC 3261 §9.2, §12.2.2).
     NoSuchTransaction,
     /// A Route or Record-Route of ours that was changed, or was never ours.
@@ -90,6 +92,7 @@ impl Reject {
             Self::Forbidden
             | Self::NotOurDomain
             | Self::NotYourIdentity
+            | Self::ForbiddenAddress
             | Self::ForgedRoute
             | Self::PathNotTrusted
             | Self::ContactNotAllowed
@@ -148,6 +151,7 @@ impl Reject {
             Self::SipsNotAllowed => "sips_not_allowed",
             Self::SipsRequired => "sips_required",
             Self::FlowFailed => "flow_failed",
+            Self::ForbiddenAddress => "forbidden_address",
             Self::NoSuchTransaction => "no_such_transaction",
             Self::ForgedRoute => "forged_route",
             Self::TooManyContacts => "too_many_contacts",

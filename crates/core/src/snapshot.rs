@@ -4,6 +4,7 @@ use crate::account::Account;
 use crate::address_of_record::AddressOfRecord;
 use crate::flow::{CertifiedName, Flow};
 use crate::limits;
+use crate::locate::{Reach, reach};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -25,6 +26,20 @@ pub struct Snapshot {
     pub peers: Vec<Peer>,
     /// Numbers and choices.
     pub settings: Settings,
+}
+
+impl Snapshot {
+    /// Whether a request may be sent to an address because somebody named it. This machine and the
+    /// wire it hangs on are for the administrator to name, as a peer or among the exceptions.
+    pub fn may_reach(&self, ip: IpAddr) -> bool {
+        let is_excepted = || {
+            let (ip, peers) = (ip.to_canonical(), &self.peers);
+            let networks = peers.iter().flat_map(|peer| &peer.networks);
+            let mut networks = networks.chain(&self.settings.reach);
+            networks.any(|&(network, prefix)| contains(network, prefix, ip))
+        };
+        reach(ip) == Reach::Ordinary || is_excepted()
+    }
 }
 
 /// A configured peer: requests from its networks, or over TLS from whoever proves one of its
@@ -126,6 +141,9 @@ pub struct Settings {
     pub service_route: bool,
     /// Seconds a group of branches may ring before the next group is tried.
     pub ring_s: u32,
+    /// Networks that may be called although they are this machine or its wire
+    /// ([`Snapshot::may_reach`]).
+    pub reach: Vec<(IpAddr, u8)>,
 }
 
 impl Default for Settings {
@@ -141,6 +159,7 @@ impl Default for Settings {
             flow_timer_s: limits::FLOW_TIMER_S,
             service_route: false,
             ring_s: 60,
+            reach: Vec::new(),
         }
     }
 }

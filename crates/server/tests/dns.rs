@@ -23,6 +23,9 @@ const FAST: Duration = Duration::from_millis(1_500);
 const IN_TIME: Duration = Duration::from_millis(5_500);
 const SERVER_ERROR: u16 = 500;
 const OK: u16 = 200;
+const FORBIDDEN: u16 = 403;
+const BUSY: u16 = 486;
+const UNAVAILABLE: u16 = 503;
 
 /// A server that asks this name server.
 fn serve_with(zone: &Zone) -> Running {
@@ -38,6 +41,11 @@ struct Far {
 impl Far {
     fn answering(status: u16) -> Self {
         Self::on(V4, Some(status))
+    }
+
+    /// One on which everything is lost.
+    fn silent() -> Self {
+        Self::on(V4, None)
     }
 
     fn on(ip: &str, status: Option<u16>) -> Self {
@@ -325,5 +333,96 @@ fn k2_a_name_service_that_is_gone_stops_nobody_else() {
     // Back again.
     zone.say(move |name, kind| whole(name, kind, port));
     phone.reaches(&format!("sip:bob@{}", far.at));
+    server.shutdown(Duration::ZERO);
+}
+
+/// Two servers for one domain.
+fn pair(name: &str, kind: RecordType, ports: [u16; 2]) -> Reply {
+    match (name, kind) {
+        ("_sip._udp.pair.test", RecordType::SRV) => {
+            let record = |(n, port)| srv(name, n, port, "h.test");
+            Reply::Say((0..).zip(ports).map(record).collect())
+        }
+        ("h.test", RecordType::A) => Reply::Say(vec![address("h.test", V4)]),
+        _ => NOTHING,
+    }
+}
+
+// FT6: the first call finds out, within four seconds; those after it know, whichever partition
+// they are in.
+#[test]
+fn ft6_a_dead_server_costs_the_first_call_four_seconds_and_the_next_nothing() {
+    let (dead, far) = (Far::silent(), Far::answering(BUSY));
+    let ports = [dead.at.port(), far.at.port()];
+    let zone = Zone::start(move |name, kind| pair(name, kind, ports));
+    let server = serve_with(&zone);
+    let phone = Phone::of(&server);
+    let (status, after) = phone.ask("INVITE", "sip:bob@pair.test");
+    assert!(status == BUSY && after < Duration::from_secs(4), "{status} after {after:?}");
+    assert!(after > Duration::from_secs(2), "the first one was tried: {after:?}");
+    let heard = dead.heard();
+    for _ in 0..20 {
+        let (status, after) = phone.ask("INVITE", "sip:bob@pair.test");
+        assert!(status == BUSY && after < FAST, "{status} after {after:?}");
+    }
+    // Repetitions of the first one only.
+    assert!(dead.heard() <= heard + 2, "{heard}, then {}", dead.heard());
+    server.shutdown(Duration::ZERO);
+}
+
+// A 503 is not waited for, and the ACK of it goes where it came from.
+#[test]
+fn an_overloaded_server_is_passed_over() {
+    let (full, far) = (Far::answering(UNAVAILABLE), Far::answering(OK));
+    let ports = [full.at.port(), far.at.port()];
+    let zone = Zone::start(move |name, kind| pair(name, kind, ports));
+    let server = serve_with(&zone);
+    let phone = Phone::of(&server);
+    (0..10).for_each(|_| phone.reaches("sip:bob@pair.test"));
+    assert_eq!((full.heard(), far.heard()), (1, 10));
+    server.shutdown(Duration::ZERO);
+}
+
+// K3, F3: each use is checked, whatever the name service said before.
+#[test]
+fn k3_an_answer_that_changes_outruns_no_check() {
+    let (open, inside) = (Far::on("127.0.0.2", Some(OK)), Far::on("127.0.0.9", Some(OK)));
+    // The port of the canary answers at its own address only.
+    let [open_port, inside_port] = [open.at.port(), inside.at.port()];
+    let turn = AtomicUsize::new(0);
+    let zone = Zone::start(move |name, kind| match (name, kind) {
+        ("_sip._udp.rebind.test", RecordType::SRV) => {
+            let n = turn.fetch_add(1, Ordering::Relaxed);
+            let (port, host) = [(open_port, "open.test"), (inside_port, "inside.test")][n % 2];
+            Reply::Say(vec![lasting(srv(name, 1, port, host), 0)])
+        }
+        ("open.test", RecordType::A) => Reply::Say(vec![address(name, "127.0.0.2")]),
+        ("inside.test", RecordType::A) => Reply::Say(vec![address(name, "127.0.0.9")]),
+        ("both.test", RecordType::A) => {
+            Reply::Say(vec![address(name, "127.0.0.9"), address(name, "127.0.0.2")])
+        }
+        _ => NOTHING,
+    });
+    let mut startup = Startup { dns: vec![zone.address], ..world::startup() };
+    // The phone alone is trusted; of this machine one address may be called.
+    let phone = UdpSocket::bind((V4, 0)).unwrap();
+    startup.peers[0].networks = vec![(V4.parse().unwrap(), 32)];
+    startup.settings.reach = vec![("127.0.0.2".parse().unwrap(), 32)];
+    let server = serve(&startup);
+    phone.connect(listener(&server, Transport::Udp, V4)).unwrap();
+    let phone = Phone(phone);
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        statuses.push(phone.ask("MESSAGE", "sip:bob@rebind.test").0);
+        // Longer than any answer counts that shall count for no time.
+        thread::sleep(Duration::from_millis(2_100));
+    }
+    assert_eq!(statuses, [OK, FORBIDDEN]);
+    phone.reaches(&format!("sip:bob@both.test:{open_port}"));
+    for host in ["127.0.0.9", "inside.test", "[::ffff:127.0.0.9]"] {
+        let (status, _) = phone.ask("MESSAGE", &format!("sip:bob@{host}:{inside_port}"));
+        assert_eq!(status, FORBIDDEN, "{host}");
+    }
+    assert_eq!((open.heard(), inside.heard()), (2, 0));
     server.shutdown(Duration::ZERO);
 }

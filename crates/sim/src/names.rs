@@ -2,8 +2,8 @@
 
 use ringway_core::boundary::Answer;
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
-use ringway_core::locate::NextHop;
-use ringway_core::time::Duration;
+use ringway_core::locate::{Avoided, NextHop};
+use ringway_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -23,11 +23,18 @@ pub struct Host {
 pub struct Names {
     /// By name, in lower case.
     pub hosts: BTreeMap<String, Host>,
+    /// Next hops that failed lately: others are named before them.
+    pub avoided: Avoided,
 }
 
 impl Names {
     /// The answer to a question, and after what time it comes; `None`: never.
-    pub fn resolve(&self, listeners: &[Listener], hop: &NextHop) -> Option<(Duration, Answer)> {
+    pub fn resolve(
+        &self,
+        now: Instant,
+        listeners: &[Listener],
+        hop: &NextHop,
+    ) -> Option<(Duration, Answer)> {
         let name = String::from_utf8_lossy(&hop.host).to_ascii_lowercase();
         let by_scheme = hop.secure.then_some(Transport::Tls);
         let transport = hop.transport.or(by_scheme);
@@ -43,7 +50,9 @@ impl Names {
         let flows =
             known.places.iter().filter(|(t, _)| transport.is_none_or(|wanted| wanted == *t));
         let flows = flows.filter_map(|&(transport, remote)| flow_to(listeners, transport, remote));
-        (!known.silent).then(|| (known.delay, Answer::Resolved(flows.collect())))
+        let mut flows: Vec<Flow> = flows.collect();
+        self.avoided.put_last(now, &mut flows);
+        (!known.silent).then_some((known.delay, Answer::Resolved(flows)))
     }
 }
 

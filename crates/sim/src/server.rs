@@ -36,6 +36,13 @@ pub enum Wish {
         /// What.
         question: Question,
     },
+    /// Name others before this next hop for a while.
+    Avoid {
+        /// Which one failed.
+        flow: Flow,
+        /// For how long it asked to be left alone, in seconds.
+        retry_after_s: Option<u32>,
+    },
     /// Note this, from this partition.
     Event(u32, Event),
 }
@@ -231,7 +238,9 @@ impl Server {
                 Output::Answer { asker, answer } => {
                     queue.push_back((asker.partition, Owned::Answered(asker.ask, answer)));
                 }
-                Output::Avoid { .. } => {}
+                Output::Avoid { flow, retry_after_s } => {
+                    wishes.push(Wish::Avoid { flow, retry_after_s });
+                }
                 Output::Event(event) => wishes.push(Wish::Event(partition, event)),
             }
         }

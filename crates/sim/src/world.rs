@@ -354,6 +354,9 @@ impl World {
                     }
                 }
                 Wish::Ask { partition, ask, question } => self.ask(partition, ask, question),
+                Wish::Avoid { flow, retry_after_s } => {
+                    self.names.avoided.note(self.now, &flow, retry_after_s);
+                }
                 Wish::Event(partition, event) => self.events.push((self.now, partition, event)),
             }
         }
@@ -388,7 +391,7 @@ impl World {
         let (after, happening) = match question {
             Question::Keep(writes) => return self.keep((partition, ask), writes),
             Question::Resolve(hop) => {
-                let found = self.names.resolve(self.server.listeners(), &hop);
+                let found = self.names.resolve(self.now, self.server.listeners(), &hop);
                 let Some((after, answer)) = found else { return };
                 (after, Happening::Answered { life, partition, ask, answer })
             }

@@ -53,6 +53,9 @@ impl Node {
         let hop = match way {
             None => return out.event(stray),
             Some(Way::Flow(to)) => return self.pass_ack(flow, ack, &route, to, out),
+            Some(Way::Address { remote, .. }) if !ours.may_send_to(remote) => {
+                return out.event(stray);
+            }
             Some(Way::Address { remote, transport }) => {
                 match ours.socket_for(transport, remote, flow.socket) {
                     Some(socket) => {
@@ -92,8 +95,13 @@ impl Node {
     }
 
     pub(crate) fn on_ack_resolved(&self, ack: &WaitingAck, flows: &[Flow], out: &mut Outbox) {
-        if let Some(&to) = flows.first() {
-            self.pass_ack(ack.source, &ack.request.message(), &ack.route, to, out);
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        match flows.iter().find(|flow| ours.may_send_to(flow.remote)) {
+            Some(&to) => self.pass_ack(ack.source, &ack.request.message(), &ack.route, to, out),
+            None => {
+                let (reason, source) = (DropReason::StrayAck, ack.source.remote);
+                out.event(Event::Dropped { reason, source });
+            }
         }
     }
 

@@ -114,7 +114,10 @@ impl Node {
                     self.client_cancel(now, client, out);
                 }
             }
-            BranchState::Locating | BranchState::Cancelling | BranchState::Done(_) => {}
+            BranchState::Locating
+            | BranchState::Silent
+            | BranchState::Cancelling
+            | BranchState::Done(_) => {}
         }
     }
 
@@ -151,7 +154,7 @@ impl Node {
             //= RFC 3261 16.8
             // "the proxy MUST generate a CANCEL request matching that transaction"
             BranchState::Proceeding => self.cancel_branch(now, id, at, out),
-            BranchState::Calling { .. } => {
+            BranchState::Calling { .. } | BranchState::Silent => {
                 self.branch_done(id, at, Outcome::TimedOut);
                 self.conclude(now, id, out);
             }

@@ -100,6 +100,7 @@ impl Node {
             branch.state = BranchState::Calling { cancel: false };
             branch.timer_c = timer_c;
         }
+        self.expect_word(now, (id, branch));
     }
 }
 

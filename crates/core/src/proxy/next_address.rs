@@ -1,17 +1,22 @@
 //! RFC 3261 §16.6 step 7, RFC 3263 §4.3: a next hop that has several addresses is tried at one
 //! after another until one of them answers. RFC 5626 §7: a device that has several flows is tried
 //! over one after another until one of them leads there.
+//!
+//! The transaction layer reports silence after half a minute, and by then most callers have given
+//! up. So the next address is asked sooner, beside the silent one, whose answer still counts if
+//! it comes (`docs/decisions/0015-next-hops.md`).
 
 use crate::arena::Id;
-use crate::boundary::Outbox;
+use crate::boundary::{Outbox, Output};
 use crate::flow::Flow;
 use crate::limits;
-use crate::node::Node;
+use crate::node::{Node, Timer};
 use crate::proxy::response_context::{Branch, BranchState, ResponseContext};
 use crate::route::plan::PlannedBranch;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use ringway_wire::{Message, Name};
 
 /// What was not tried yet in place of a branch: other addresses of its next hop, other flows of
 /// its device.
@@ -22,6 +27,8 @@ pub(crate) struct Untried {
     share: u32,
     /// The best address last.
     addresses: Vec<Flow>,
+    /// Whether a look-up led there.
+    looked_up: bool,
 }
 
 impl Untried {
@@ -34,12 +41,62 @@ impl Untried {
     ) -> Option<Box<Self>> {
         let rest = found.iter().take(limits::ADDRESSES_PER_HOP).skip(1);
         let addresses: Vec<Flow> = rest.rev().copied().collect();
-        let nothing = addresses.is_empty() && planned.other_flows.is_empty();
-        (!nothing).then(|| Box::new(Self { planned: planned.clone(), share, addresses }))
+        let looked_up = !found.is_empty();
+        let wanted = looked_up || !planned.other_flows.is_empty();
+        wanted.then(|| Box::new(Self { planned: planned.clone(), share, addresses, looked_up }))
     }
 }
 
 impl Node {
+    /// A branch was sent to one of several addresses: silence there is not waited out.
+    pub(crate) fn expect_word(&mut self, now: Instant, (id, at): (Id<ResponseContext>, usize)) {
+        let Some(context) = self.contexts.find(id) else { return };
+        let untried = context.branches.get(at).and_then(|branch| branch.untried.as_ref());
+        if untried.is_some_and(|untried| !untried.addresses.is_empty()) {
+            let patience = match context.is_invite {
+                true => limits::SILENCE_OF_INVITE,
+                false => limits::SILENCE_OF_OTHERS,
+            };
+            self.timers.schedule(now + patience, Timer::Silence(id, at as u8));
+        }
+    }
+
+    /// Nothing was heard of an address in all that time: the next one is tried beside it.
+    pub(crate) fn on_silence(
+        &mut self,
+        now: Instant,
+        (id, at): (Id<ResponseContext>, usize),
+        out: &mut Outbox,
+    ) {
+        let calling = BranchState::Calling { cancel: false };
+        let branch = self.contexts.find(id).and_then(|context| context.branches.get(at));
+        if branch.is_none_or(|branch| branch.state != calling) {
+            return;
+        }
+        self.next_hop_failed((id, at), None, out);
+        if self.try_next_address(now, (id, at), out)
+            && let Some(context) = self.contexts.find_mut(id)
+        {
+            context.branches[at].state = BranchState::Silent;
+            self.conclude(now, id, out);
+        }
+    }
+
+    /// Whoever looks next hops up hears that one did not serve.
+    pub(crate) fn next_hop_failed(
+        &self,
+        (id, at): (Id<ResponseContext>, usize),
+        retry_after_s: Option<u32>,
+        out: &mut Outbox,
+    ) {
+        let branch = self.contexts.find(id).and_then(|context| context.branches.get(at));
+        let looked_up = |branch: &&Branch| branch.untried.as_ref().is_some_and(|u| u.looked_up);
+        let client = branch.filter(looked_up).and_then(|branch| branch.client);
+        if let Some(client) = client.and_then(|client| self.clients.find(client)) {
+            out.outputs.push(Output::Avoid { flow: client.flow(), retry_after_s });
+        }
+    }
+
     /// A branch has failed at one address: the same request goes to the next one, as a branch of
     /// its own. What the failed one said stays among the answers. `false`: there is none.
     //= RFC 3263 4.3
@@ -95,4 +152,13 @@ impl Node {
         let untried = &mut context.branches.get_mut(at)?.untried;
         untried.take_if(|untried| may && wanted(untried))
     }
+}
+
+/// For how long a server that is overloaded wants to be left alone, in seconds.
+//= RFC 3261 20.33
+// "made.  The value of this field is a positive integer number of"
+pub(crate) fn retry_after(response: &Message<'_>) -> Option<u32> {
+    let value = response.header(Name::RetryAfter)?;
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    core::str::from_utf8(&value[..digits]).ok()?.parse().ok()
 }

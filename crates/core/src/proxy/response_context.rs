@@ -68,7 +68,7 @@ pub(crate) struct Branch {
 }
 
 /// How far a branch is.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BranchState {
     /// Its next hop is being looked up.
     Locating,
@@ -77,6 +77,9 @@ pub(crate) enum BranchState {
         /// A CANCEL goes out with the first provisional response (§9.1).
         cancel: bool,
     },
+    /// Nothing was heard for so long that another address is tried beside it. Nobody waits for it
+    /// any more, but its answer counts.
+    Silent,
     /// A provisional response came.
     Proceeding,
     /// A provisional response came, and a CANCEL was sent.
@@ -86,7 +89,7 @@ pub(crate) enum BranchState {
 }
 
 /// How a branch ended.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// With this response, our Via already taken off.
     Response {
@@ -104,8 +107,9 @@ pub(crate) enum Outcome {
 }
 
 impl BranchState {
+    /// Whether nobody waits for it.
     pub(crate) const fn is_done(&self) -> bool {
-        matches!(self, Self::Done(_))
+        matches!(self, Self::Silent | Self::Done(_))
     }
 }
 
@@ -137,7 +141,7 @@ impl ResponseContext {
     pub(crate) fn is_next_groups_turn(&self) -> bool {
         let Some(next) = self.groups.front() else { return false };
         let over = |b: &Branch| {
-            matches!(b.state, BranchState::Done(_) | BranchState::Calling { cancel: true })
+            b.state.is_done() || matches!(b.state, BranchState::Calling { cancel: true })
         };
         let fits = self.breadth.saturating_sub(self.open()) >= next.branches.len() as u32;
         self.all_done() || fits && self.branches.iter().all(over)

@@ -7,6 +7,7 @@ use crate::flow::Flow;
 use crate::limits;
 use crate::node::{Node, Timer};
 use crate::proxy::border::Crossing;
+use crate::proxy::next_address::retry_after;
 use crate::proxy::record_route;
 use crate::proxy::response_context::{Best, BranchState, Outcome, ResponseContext};
 use crate::proxy::session_id;
@@ -133,6 +134,7 @@ impl Node {
                 self.branch_done(id, at, outcome);
                 match status {
                     status::SERVICE_UNAVAILABLE => {
+                        self.next_hop_failed((id, at), retry_after(response), out);
                         self.try_next_address(now, (id, at), out);
                     }
                     //= RFC 5626 7
@@ -174,9 +176,14 @@ impl Node {
                 branch.timer_c = Some(self.timers.schedule(due, again));
             }
         }
-        let cancel = matches!(branch.state, BranchState::Calling { cancel: true });
+        let cancel = match branch.state {
+            BranchState::Calling { cancel } => cancel,
+            // Who speaks after all is waited for like others, or not wanted any more.
+            BranchState::Silent => context.closed,
+            _ => false,
+        };
         let client = branch.client;
-        if matches!(branch.state, BranchState::Calling { .. }) {
+        if matches!(branch.state, BranchState::Calling { .. } | BranchState::Silent) {
             branch.state = BranchState::Proceeding;
         }
         if cancel {
@@ -211,6 +218,9 @@ impl Node {
         let heard_nothing =
             branch.is_some_and(|branch| matches!(branch.state, BranchState::Calling { .. }));
         self.branch_done(id, at, outcome);
+        if heard_nothing {
+            self.next_hop_failed((id, at), None, out);
+        }
         if !(heard_nothing && self.try_next_address(now, (id, at), out)) {
             self.try_other_flow(now, (id, at), out);
         }
@@ -224,7 +234,7 @@ impl Node {
         if let Some(timer) = branch.timer_c.take() {
             self.timers.cancel(timer);
         }
-        if !branch.state.is_done() {
+        if !matches!(branch.state, BranchState::Done(_)) {
             branch.state = BranchState::Done(outcome);
         }
     }

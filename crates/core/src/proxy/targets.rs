@@ -226,6 +226,10 @@ impl Node {
                 let flow = *flow;
                 return self.forward(now, (id, branch), (planned, flow, share), out);
             }
+            Way::Address { remote, .. } if !ours.may_send_to(*remote) => {
+                let outcome = Outcome::Local(Reject::ForbiddenAddress);
+                return self.branch_done(id, branch, outcome);
+            }
             Way::Address { remote, transport } => {
                 if let Some(socket) = ours.socket_for(*transport, *remote, first) {
                     let flow = Flow {
@@ -255,15 +259,22 @@ impl Node {
         flows: &[Flow],
         out: &mut Outbox,
     ) {
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let allowed = flows.iter().filter(|flow| ours.may_send_to(flow.remote));
+        let allowed: Vec<Flow> = allowed.copied().collect();
         let branches = self.contexts.find_mut(id).filter(|context| !context.closed);
         let found = branches.and_then(|context| context.branches.get_mut(branch));
-        match (flows.first(), found) {
+        match (allowed.first(), found) {
             (Some(&flow), Some(found)) => {
-                found.untried = Untried::behind_first(planned, share, flows);
+                found.untried = Untried::behind_first(planned, share, &allowed);
                 self.forward(now, (id, branch), (planned, flow, share), out);
             }
             _ => {
-                self.branch_done(id, branch, Outcome::Local(planned.rule.unreachable()));
+                let reject = match flows.is_empty() {
+                    true => planned.rule.unreachable(),
+                    false => Reject::ForbiddenAddress,
+                };
+                self.branch_done(id, branch, Outcome::Local(reject));
                 self.try_other_flow(now, (id, branch), out);
             }
         }

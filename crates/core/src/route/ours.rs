@@ -146,6 +146,12 @@ impl<'a> Ours<'a> {
         same.or(only).map(|at| SocketId(at as u16))
     }
 
+    /// Whether somebody's URI may have us send there, however it was written or looked up: not to
+    /// ourselves, and not where only the administrator may (F3).
+    pub(crate) fn may_send_to(self, remote: SocketAddr) -> bool {
+        !self.listens(remote.ip(), Some(remote.port())) && self.snapshot.may_reach(remote.ip())
+    }
+
     /// The listener that a URI of ours names.
     pub(crate) fn socket_of(self, uri: &SipUri<'_>) -> Option<SocketId> {
         let ip = address_of(&uri.host)?;

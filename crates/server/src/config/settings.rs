@@ -263,16 +263,31 @@ pub static SECTIONS: &[Section<Config>] = &[
     Section {
         name: "routing",
         about: "Where calls go",
-        settings: &[Setting {
-            key: "ring",
-            what: "time",
-            default: "\"1m\"",
-            means: "How long phones of one preference ring before those of the next are tried.",
-            apply: |config, value| {
-                config.settings.ring_s = seconds(value, 1, 3 * 60)?;
-                Ok(())
+        settings: &[
+            Setting {
+                key: "ring",
+                what: "time",
+                default: "\"1m\"",
+                means: "How long phones of one preference ring before those of the next are tried.",
+                apply: |config, value| {
+                    config.settings.ring_s = seconds(value, 1, 3 * 60)?;
+                    Ok(())
+                },
             },
-        }],
+            Setting {
+                key: "reach",
+                what: "list of ADDRESS or ADDRESS/PREFIX",
+                default: "[]",
+                means: "Loopback, link-local and cloud metadata addresses, and multicast, that \
+                        calls may go to all the same when somebody names them, or a name leads \
+                        there. The networks of peers are always among them; those of private \
+                        networks (10.0.0.0/8 and the like) need not be.",
+                apply: |config, value| {
+                    config.settings.reach = each(value, network)?;
+                    Ok(())
+                },
+            },
+        ],
     },
     Section {
         name: "dns",
