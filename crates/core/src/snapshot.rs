@@ -74,7 +74,9 @@ impl Peer {
     }
 }
 
-fn contains(network: IpAddr, prefix: u8, source: IpAddr) -> bool {
+/// Whether an address is in a network. A v4 `source` must not come in v6 clothes
+/// ([`IpAddr::to_canonical`]).
+pub fn contains(network: IpAddr, prefix: u8, source: IpAddr) -> bool {
     match (network.to_canonical(), source) {
         (IpAddr::V4(n), IpAddr::V4(s)) => {
             let shift = 32 - u32::from(prefix.min(32));

@@ -15,6 +15,7 @@ pub mod server;
 pub mod listen;
 pub mod udp;
 pub mod tcp;
+mod balancer;
 pub mod connections;
 pub mod engine;
 pub mod resolver;

@@ -20,6 +20,15 @@ pub const CONNECTIONS_PER_ADDRESS: usize = 2_000;
 pub const WRITE_QUEUE: usize = 512 << 10;
 /// A connection on which nothing arrives is closed (RFC 3261 §18 asks for at least 64·T1).
 pub const IDLE: Duration = Duration::from_secs(600);
+/// A balancer must have said by then for whom a connection is: it does so with its first packet.
+pub const PROXY_HEADER: Duration = Duration::from_secs(5);
+/// Connections of balancers that have not said so yet.
+pub const PROXY_HEADERS: usize = 1_024;
+/// Bytes of a PROXY header of version 1: the longest line there can be (its §2.1).
+pub const PROXY_V1: usize = 107;
+/// Bytes of one of version 2 behind its length: 216 are the longest addresses, the rest is for
+/// TLVs, among them those about a client's certificate.
+pub const PROXY_V2: usize = 2_048;
 /// A message that began must be complete by then (A1).
 pub const PARTIAL: Duration = Duration::from_secs(30);
 /// A connection that we open must be there by then.

@@ -22,6 +22,8 @@ pub struct Metrics {
     pub connections_accepted: AtomicU64,
     /// Connections refused at a limit.
     pub connections_refused: AtomicU64,
+    /// Connections of balancers closed because their PROXY header was missing or wrong.
+    pub proxy_headers_refused: AtomicU64,
     /// Connections closed because nothing, or nothing whole, came.
     pub connections_timed_out: AtomicU64,
     /// Connections closed because the far side read too slowly.
@@ -121,7 +123,7 @@ pub fn render_prometheus(numbers: &Numbers, shell: &Metrics) -> String {
     text
 }
 
-fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 23] {
+fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 24] {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     [
         ("ringway_datagrams_received_total", read(&shell.datagrams_received)),
@@ -131,6 +133,7 @@ fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 23] {
         ("ringway_impossible_sources_total", read(&shell.impossible_sources)),
         ("ringway_connections_accepted_total", read(&shell.connections_accepted)),
         ("ringway_connections_refused_total", read(&shell.connections_refused)),
+        ("ringway_proxy_headers_refused_total", read(&shell.proxy_headers_refused)),
         ("ringway_connections_timed_out_total", read(&shell.connections_timed_out)),
         ("ringway_connections_too_slow_total", read(&shell.connections_too_slow)),
         ("ringway_panics_total", read(&shell.panics)),

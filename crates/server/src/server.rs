@@ -2,6 +2,7 @@
 //! back to nothing without losing what was promised.
 
 use crate::accounts;
+use crate::balancer::Balancers;
 use crate::clock::Clock;
 use crate::control::running::{ADMINISTRATOR, Pending, Running as Administration};
 use crate::control::socket::{self as control, CannotControl, ControlSocket};
@@ -56,6 +57,9 @@ pub struct Startup {
     pub streams: StreamLimits,
     /// What is kept of the messages that pass, and where else they go.
     pub trace: trace::Settings,
+    /// The load balancers before us, as address and prefix length: their connections begin with a
+    /// PROXY header.
+    pub balancers: Vec<(IpAddr, u8)>,
     /// Where the control socket stands; `None` is nowhere.
     pub control: Option<PathBuf>,
 }
@@ -177,7 +181,7 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
     let administration = Administration::new(Arc::clone(&engine), pending, &startup.domains);
     let (accepting, threads) = (Vec::new(), Vec::new());
     let mut running = Running { engine, runtime, accepting, workers: threads, stop, control };
-    running.accepting = running.begin_streams(bound.tcp)?;
+    running.accepting = running.begin_streams(bound.tcp, &startup.balancers)?;
     if let Err(error) = running.begin_workers(workers) {
         running.shutdown(Duration::ZERO);
         return Err(error.into());
@@ -261,14 +265,21 @@ impl Running {
     fn begin_streams(
         &self,
         listeners: Vec<(u16, std::net::TcpListener)>,
+        balancers: &[(IpAddr, u8)],
     ) -> io::Result<Vec<Task<()>>> {
         let _inside = self.runtime.enter();
         if let Some(dials) = self.engine.connections.take_dials() {
             self.runtime.spawn(tcp::dial(Arc::clone(&self.engine), dials));
         }
+        let balancers = Arc::new(Balancers::new(balancers.to_vec()));
         let begin = |(socket, listener)| {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let accept = tcp::accept(Arc::clone(&self.engine), SocketId(socket), listener);
+            let accept = tcp::accept(
+                Arc::clone(&self.engine),
+                Arc::clone(&balancers),
+                SocketId(socket),
+                listener,
+            );
             Ok(self.runtime.spawn(accept))
         };
         listeners.into_iter().map(begin).collect()

@@ -1,6 +1,7 @@
 //! Streams: each connection is a task that frames what comes, runs the partitions itself, and
 //! writes what is queued for it.
 
+use crate::balancer::{Balancers, Refused};
 use crate::connections::{Dial, Feed, Parcel};
 use crate::engine::{Engine, Work};
 use crate::limits;
@@ -17,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::warn;
 
 /// What stream connections may do.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +67,12 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Accepts connections for ever.
-pub(crate) async fn accept(engine: Arc<Engine>, socket: SocketId, listener: TcpListener) {
+pub(crate) async fn accept(
+    engine: Arc<Engine>,
+    balancers: Arc<Balancers>,
+    socket: SocketId,
+    listener: TcpListener,
+) {
     loop {
         let Ok((stream, remote)) = listener.accept().await else {
             // Out of descriptors or memory: others must finish first.
@@ -80,9 +87,37 @@ pub(crate) async fn accept(engine: Arc<Engine>, socket: SocketId, listener: TcpL
             remote,
             certified: CertifiedName::NONE,
         };
-        if let Some((flow, feed)) = engine.connections.accept(flow) {
-            tokio::spawn(serve(Arc::clone(&engine), flow, stream, feed));
+        if balancers.hold(remote.ip()) {
+            tokio::spawn(behind(Arc::clone(&engine), Arc::clone(&balancers), flow, stream));
+        } else {
+            begin(&engine, flow, stream);
         }
+    }
+}
+
+/// A connection of a balancer says first for whom it is.
+async fn behind(
+    engine: Arc<Engine>,
+    balancers: Arc<Balancers>,
+    mut flow: Flow,
+    mut stream: TcpStream,
+) {
+    match balancers.introduced(&mut stream).await {
+        Ok(client) => {
+            flow.remote = client.unwrap_or(flow.remote);
+            begin(&engine, flow, stream);
+        }
+        Err(Refused::Silent) => {}
+        Err(reason) => {
+            count(&engine.metrics.proxy_headers_refused);
+            warn!(event = "proxy_header_refused", src = %flow.remote, %reason);
+        }
+    }
+}
+
+fn begin(engine: &Arc<Engine>, flow: Flow, stream: TcpStream) {
+    if let Some((flow, feed)) = engine.connections.accept(flow) {
+        tokio::spawn(serve(Arc::clone(engine), flow, stream, feed));
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Config {
     pub trace: trace::Settings,
     /// A collector that gets a copy of them; with port 0 there is none.
     pub hep: trace::Collector,
+    /// The load balancers before us, as networks.
+    pub balancers: Vec<(IpAddr, u8)>,
 }
 
 /// What is logged.
@@ -98,6 +100,7 @@ impl Default for Config {
             streams: StreamLimits::default(),
             trace: trace::Settings::default(),
             hep: seeing::nowhere(),
+            balancers: Vec::new(),
         }
     }
 }
@@ -130,6 +133,7 @@ impl Config {
                 hep: Some(&self.hep).filter(|hep| hep.to.port() != 0).cloned(),
                 ..self.trace.clone()
             },
+            balancers: self.balancers.clone(),
             control: Some(self.control()),
         }
     }

@@ -310,6 +310,18 @@ pub static SECTIONS: &[Section<Config>] = &[
         about: "TCP connections",
         settings: &[
             Setting {
+                key: "proxy_protocol_from",
+                what: "list of ADDRESS or ADDRESS/PREFIX",
+                default: "[]",
+                means: "Load balancers before us. Their connections must begin with a PROXY \
+                        header, version 1 or 2, that says who is behind them; from all others \
+                        it is no SIP. Datagrams cannot carry one.",
+                apply: |config, value| {
+                    config.balancers = each(value, network)?;
+                    Ok(())
+                },
+            },
+            Setting {
                 key: "connections",
                 what: "number",
                 default: "100000",

@@ -39,6 +39,7 @@ fn everything_can_be_said() {
         [routing]
         ring = "20s"
         [streams]
+        proxy_protocol_from = ["10.0.0.0/8", "::1"]
         connections = 10
         connections_per_address = 5
         idle = "2h"
@@ -66,6 +67,8 @@ fn everything_can_be_said() {
     assert_eq!(config.settings.expires_max_s, 86_400);
     assert_eq!(config.settings.ring_s, 20);
     assert_eq!(config.streams.idle, Duration::from_secs(7_200));
+    assert_eq!(config.balancers[0], ("10.0.0.0".parse().expect("an address"), 8));
+    assert_eq!(config.balancers.len(), 2);
     assert_eq!(config.peers.len(), 2);
     assert_eq!(config.peers[0].networks[1].1, 128);
     assert!(!config.peers[0].may_register && config.peers[1].may_register);

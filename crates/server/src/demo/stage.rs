@@ -140,6 +140,7 @@ fn start_on_free_ports(folder: &TempDir) -> Result<Running, CannotStart> {
         dns: Vec::new(),
         streams: StreamLimits::default(),
         trace: TraceSettings::default(),
+        balancers: Vec::new(),
     };
     let mut attempts = 1;
     loop {

@@ -40,6 +40,7 @@ fn running() -> (Running, UdpSocket) {
         dns: Vec::new(),
         streams: StreamLimits::default(),
         trace: crate::trace::Settings::default(),
+        balancers: Vec::new(),
         control: None,
     })
     .unwrap();

@@ -50,6 +50,7 @@ pub(crate) fn startup() -> Startup {
         dns: Vec::new(),
         streams: StreamLimits::default(),
         trace: trace::Settings::default(),
+        balancers: Vec::new(),
         control: None,
     }
 }
