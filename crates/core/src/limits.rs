@@ -80,5 +80,7 @@ pub const USER_IN_EVENT_BYTES: usize = 64;
 pub const CONTACT_BYTES: usize = 2_048;
 /// Bytes of the Path of one binding: four proxies with long flow tokens.
 pub const PATH_BYTES: usize = 1_024;
+/// Bytes of a temporary GRUU before encoding: the longest name of a user, and what is beside it.
+pub const GRUU_BYTES: usize = 1_088;
 /// Bytes of a User-Agent kept with a binding, for people to recognise a phone by.
 pub const USER_AGENT_BYTES: usize = 128;

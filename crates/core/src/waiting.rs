@@ -36,7 +36,7 @@ pub(crate) enum Waiting {
         /// Its share of Max-Breadth.
         share: u32,
     },
-    /// An ACK whose next hop is being looked up.
+    /// An ACK whose next hop is being looked up, or its device located.
     Ack(Box<WaitingAck>),
     /// A registration that is being committed.
     Kept(Box<WaitingRegistration>),
@@ -110,6 +110,9 @@ impl Node {
                     _ => alloc::vec::Vec::new(),
                 };
                 self.on_resolved(now, (context, branch), (&planned, share), &flows, out);
+            }
+            (Waiting::Ack(ack), Answer::Located(bindings)) => {
+                self.on_ack_located(now, &ack, &bindings, out);
             }
             (Waiting::Ack(ack), Answer::Resolved(flows)) => self.on_ack_resolved(&ack, &flows, out),
             (Waiting::Noted(noted), Answer::Kept(_)) => self.on_noted(&noted),

@@ -195,3 +195,91 @@ fn a_path_becomes_the_route_of_its_branch_and_of_no_other() {
     let sent = world.receive("198.51.100.7:5070", &copy.answer(430, ""));
     assert_eq!(to(&sent), ["udp 198.51.100.8:5070"]);
 }
+
+/// A REGISTER of Bob's device with a Call-ID of its choice; the temporary GRUU that it is given.
+fn temporary(world: &mut World, from: &str, (call_id, cseq): (&str, u32), more: &str) -> String {
+    let n = world.next_number();
+    let text = format!(
+        "REGISTER sip:example.org SIP/2.0|Via: SIP/2.0/TCP p;branch=z9hG4bKt{n};rport|From: \
+         <sip:bob@example.org>;tag=r|To: <sip:bob@example.org>|Call-ID: {call_id}|CSeq: {cseq} \
+         REGISTER|Supported: gruu, outbound|{more}Contact: {}|Content-Length: 0||",
+        contact(1, 1),
+    );
+    let sent = world.log_in(from, "bob", &text);
+    let ok = sent.last().expect("an answer");
+    assert_eq!(ok.status(), 200, "{ok:?}");
+    let value = ok.all("Contact").first().map(|value| value.to_string()).unwrap_or_default();
+    let gruu = value.split_once("temp-gruu=\"").and_then(|(_, rest)| rest.split_once('"'));
+    gruu.map(|(gruu, _)| gruu.to_owned()).unwrap_or_default()
+}
+
+/// What comes of a MESSAGE to this URI.
+fn message(world: &mut World, uri: &str) -> String {
+    let n = world.next_number();
+    let text = request("MESSAGE", uri, "").replace("call", &format!("m{n}"));
+    let sent = world.receive(EDGE, &text);
+    let first = sent.first().expect("something");
+    if first.status() > 0 { first.status().to_string() } else { first.to.clone() }
+}
+
+#[test]
+//= RFC 5627 5.1 type=test
+//= RFC 5627 5.3 type=test
+fn temporary_gruus_last_as_long_as_their_call_id() {
+    let mut world = world();
+    let first = temporary(&mut world, FIRST, ("a", 1), "");
+    world.pass(1_000);
+    let second = temporary(&mut world, FIRST, ("a", 10), "");
+    assert_ne!(first, second, "a new one each time");
+    for gruu in [&first, &second] {
+        assert_eq!(message(&mut world, gruu), FIRST, "{gruu}");
+    }
+    // Another user's bindings are no answer to it.
+    world.register("192.0.2.44:5060", "carol", "<sip:carol@192.0.2.44>");
+    world.pass(1_000);
+    let third = temporary(&mut world, SECOND, ("b", 1), "");
+    for gruu in [&first, &second] {
+        assert_eq!(message(&mut world, gruu), "404", "void with a new Call-ID");
+    }
+    assert_eq!(message(&mut world, &third), SECOND);
+    world.handle(Input::FlowClosed(flow(SECOND)));
+    assert_eq!(message(&mut world, &third), "404", "its last contact is gone");
+    world.pass(1_000);
+    temporary(&mut world, FIRST, ("b", 10), "");
+    assert_eq!(message(&mut world, &third), "404", "and stays so");
+    assert_eq!(message(&mut world, "sip:bob@example.org;gr=urn:uuid:1"), FIRST);
+}
+
+#[test]
+//= RFC 5627 6.1 type=test
+fn a_request_in_a_dialog_to_a_gruu_keeps_the_rest_of_its_route() {
+    let mut world = two_flows();
+    let copy = world.receive(EDGE, &invite("sip:bob@example.org", ""))[1].clone();
+    let gruu = "sip:bob@example.org;gr=urn:uuid:1";
+    let accept = copy.answer(200, &format!("Contact: <{gruu}>|"));
+    let accept = world.receive(SECOND, &accept)[0].clone();
+    let routes = route_set(&accept, true);
+    let inside = |method: &str, cseq: u32, more: &str| {
+        request(method, gruu, more)
+            .replace(&format!("To: <{gruu}>"), &format!("To: {}", accept.one("To")))
+            .replace("CSeq: 1", &format!("CSeq: {cseq}"))
+            .replace("z9hG4bKcall", &format!("z9hG4bK{cseq}"))
+    };
+    let sent = world.receive(EDGE, &inside("ACK", 1, &routes));
+    assert_eq!(to_all(&sent), [SECOND]);
+    assert!(sent[0].text.starts_with("ACK sip:x1@a.invalid;transport=ws SIP/2.0|"), "{sent:?}");
+    // Its flow ends, and the device is reached over the other one.
+    world.handle(Input::FlowClosed(flow(SECOND)));
+    let sent = world.receive(EDGE, &inside("INFO", 2, &routes));
+    assert_eq!(to(&sent), [FIRST]);
+    // A proxy behind us in the route set stays in it.
+    let routes = format!("{routes}Route: <sip:192.0.2.99;lr>|");
+    let sent = world.receive(EDGE, &inside("INFO", 3, &routes));
+    assert_eq!(to(&sent), ["udp 192.0.2.99:5060"]);
+    assert_eq!(sent[0].all("Route"), ["<sip:192.0.2.99;lr>"]);
+    assert!(sent[0].text.starts_with("INFO sip:x1@a.invalid;transport=ws SIP/2.0|"), "{sent:?}");
+}
+
+fn to_all(sent: &[Sent]) -> Vec<&str> {
+    sent.iter().map(|sent| sent.to.as_str()).collect()
+}

@@ -1,5 +1,6 @@
 //! ACK: absorbed by the transaction it ends, or passed on as the end of a 2xx's handshake.
 
+use crate::binding::Binding;
 use crate::boundary::{DropReason, Event, Outbox, Output, Question};
 use crate::flow::{CertifiedName, ConnectionId, Flow};
 use crate::identity::{Authentication, Caller, Side, Verdict};
@@ -7,11 +8,12 @@ use crate::limits;
 use crate::locate::NextHop;
 use crate::node::Node;
 use crate::proxy::border::Crossing;
+use crate::proxy::device;
 use crate::proxy::forward::{edit_routes, via};
 use crate::proxy::kept_here::drop_own_credentials;
 use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
-use crate::route::plan::Way;
+use crate::route::plan::{PlannedBranch, Way};
 use crate::time::Instant;
 use crate::transaction::key::{ClientBranch, ServerKey};
 use crate::waiting::Waiting;
@@ -24,6 +26,25 @@ pub(crate) struct WaitingAck {
     request: StoredMessage,
     route: OwnRoute,
     source: Flow,
+    /// Where it goes if not where its own Request-URI says.
+    branch: Option<PlannedBranch>,
+}
+
+/// The same, while it need not wait.
+#[derive(Clone, Copy)]
+struct Ack<'a> {
+    request: &'a Message<'a>,
+    route: &'a OwnRoute,
+    source: Flow,
+    branch: Option<&'a PlannedBranch>,
+}
+
+impl Ack<'_> {
+    fn wait(self) -> Waiting {
+        let Ack { request, route, source, branch } = self;
+        let (request, route, branch) = (request.to_stored(), route.clone(), branch.cloned());
+        Waiting::Ack(Box::new(WaitingAck { request, route, source, branch }))
+    }
 }
 
 impl Node {
@@ -44,20 +65,53 @@ impl Node {
             return out.event(stray);
         };
         let target = route.strict_target.as_deref().unwrap_or(ack.request_uri());
+        let gruu = device::called(ours, &route, (ack, target)).and_then(Result::ok);
         let next = route.next(ack);
         let way = match (next, route.flow) {
             (Some(next), _) => NameAddr::parse(next).ok().and_then(|n| way_of(n.uri)),
             (None, Some(flow)) => Some(Way::Flow(flow)),
             (None, None) => way_of(target),
         };
+        let ack = Ack { request: ack, route: &route, source: flow, branch: None };
+        match (gruu, way) {
+            (Some(gruu), _) => self.ask(now, Question::Locate(gruu.aor), ack.wait(), out),
+            (None, Some(way)) => self.send_ack(now, ack, way, out),
+            (None, None) => out.event(stray),
+        }
+    }
+
+    /// The device that an ACK is for is known.
+    pub(crate) fn on_ack_located(
+        &mut self,
+        now: Instant,
+        ack: &WaitingAck,
+        bindings: &[Binding],
+        out: &mut Outbox,
+    ) {
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let request = ack.request.message();
+        let target = ack.route.strict_target.as_deref().unwrap_or(request.request_uri());
+        let called = device::called(ours, &ack.route, (&request, target)).and_then(Result::ok);
+        let Some(gruu) = called else { return };
+        let plan = device::plan(ours, (&gruu, bindings), &ack.route, (&request, target));
+        let first = plan.groups.into_iter().next().and_then(|g| g.branches.into_iter().next());
+        if let Some(branch) = first {
+            let WaitingAck { route, source, .. } = ack;
+            let ack = Ack { request: &request, route, source: *source, branch: Some(&branch) };
+            self.send_ack(now, ack, branch.way.clone(), out);
+        }
+    }
+
+    fn send_ack(&mut self, now: Instant, ack: Ack<'_>, way: Way, out: &mut Outbox) {
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let hop = match way {
-            None => return out.event(stray),
-            Some(Way::Flow(to)) => return self.pass_ack(flow, ack, &route, to, out),
-            Some(Way::Address { remote, .. }) if !ours.may_send_to(remote) => {
-                return out.event(stray);
+            Way::Flow(to) => return self.pass_ack(ack, to, out),
+            Way::Address { remote, .. } if !ours.may_send_to(remote) => {
+                let (reason, source) = (DropReason::StrayAck, ack.source.remote);
+                return out.event(Event::Dropped { reason, source });
             }
-            Some(Way::Address { remote, transport }) => {
-                match ours.socket_for(transport, remote, flow.socket) {
+            Way::Address { remote, transport } => {
+                match ours.socket_for(transport, remote, ack.source.socket) {
                     Some(socket) => {
                         let connection = ConnectionId::NONE;
                         let to = Flow {
@@ -67,15 +121,14 @@ impl Node {
                             remote,
                             certified: CertifiedName::NONE,
                         };
-                        return self.pass_ack(flow, ack, &route, to, out);
+                        return self.pass_ack(ack, to, out);
                     }
                     None => NextHop::numeric(remote, transport),
                 }
             }
-            Some(Way::Lookup(hop)) => hop,
+            Way::Lookup(hop) => hop,
         };
-        let waiting = WaitingAck { request: ack.to_stored(), route, source: flow };
-        self.ask(now, Question::Resolve(hop), Waiting::Ack(Box::new(waiting)), out);
+        self.ask(now, Question::Resolve(hop), ack.wait(), out);
     }
 
     /// Whether the dialog, the sender's address or the credentials of the INVITE let an ACK
@@ -96,24 +149,20 @@ impl Node {
 
     pub(crate) fn on_ack_resolved(&self, ack: &WaitingAck, flows: &[Flow], out: &mut Outbox) {
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let WaitingAck { request, route, source, branch } = ack;
+        let (request, branch) = (&request.message(), branch.as_ref());
         match flows.iter().find(|flow| ours.may_send_to(flow.remote)) {
-            Some(&to) => self.pass_ack(ack.source, &ack.request.message(), &ack.route, to, out),
+            Some(&to) => self.pass_ack(Ack { request, route, source: *source, branch }, to, out),
             None => {
-                let (reason, source) = (DropReason::StrayAck, ack.source.remote);
+                let (reason, source) = (DropReason::StrayAck, source.remote);
                 out.event(Event::Dropped { reason, source });
             }
         }
     }
 
     /// RFC 3261 §16.11 in small: no state, and the same branch for the same ACK.
-    fn pass_ack(
-        &self,
-        source: Flow,
-        ack: &Message<'_>,
-        route: &OwnRoute,
-        to: Flow,
-        out: &mut Outbox,
-    ) {
+    fn pass_ack(&self, ack: Ack<'_>, to: Flow, out: &mut Outbox) {
+        let Ack { request: ack, route, source, branch: to_device } = ack;
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let Some(listener) = ours.listener(&to) else { return };
         let keys = &self.setup.keys;
@@ -127,8 +176,12 @@ impl Node {
             loop_hash: crate::check::loop_hash(keys, ack),
         };
         let mut edit = Editor::new(ack);
-        let target = route.strict_target.as_deref().unwrap_or(ack.request_uri());
+        let own = route.strict_target.as_deref().unwrap_or(ack.request_uri());
+        let target = to_device.map_or(own, |branch| &branch.target);
         edit_routes(ack, route, target, &mut edit);
+        if let Some(branch) = to_device.filter(|branch| !branch.route.is_empty()) {
+            edit.push_route(&branch.route);
+        }
         // It has the credentials of the INVITE (§13.2.2.4), and they stay here, too.
         drop_own_credentials(ours, ack, &mut edit);
         let crossing = Crossing { source: &source, next: &to, caller: None, registered: false };

@@ -9,6 +9,7 @@ use crate::identity::Claim;
 use crate::limits;
 use crate::locate::NextHop;
 use crate::node::{Node, Timer};
+use crate::proxy::device;
 use crate::proxy::next_address::Untried;
 use crate::proxy::response_context::{Branch, BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
@@ -109,6 +110,14 @@ impl Node {
         let Some(stored) = context.request() else { return };
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let target = context.route.strict_target.as_deref().unwrap_or(stored.request_uri());
+        match device::called(ours, &context.route, (&stored, target)) {
+            Some(Ok(gruu)) => {
+                let waiting = Waiting::Located { context: id };
+                return self.ask(now, Question::Locate(gruu.aor), waiting, out);
+            }
+            Some(Err(reject)) => return self.execute(now, id, Plan::refuse(reject), out),
+            None => {}
+        }
         let plan = match next_hop(&context.route, &stored, target) {
             Some(plan) => plan,
             None => match targets(ours, target, &mut Silent) {
@@ -130,12 +139,16 @@ impl Node {
         bindings: &[Binding],
         out: &mut Outbox,
     ) {
-        let secure = self.contexts.find(context).is_some_and(|context| {
-            let uri = context.request().map(|request| request.request_uri());
-            let target = context.route.strict_target.as_deref().or(uri);
-            target.is_some_and(is_sips)
-        });
-        let plan = Plan::for_user(bindings, &self.snapshot, secure);
+        let Some(found) = self.contexts.find(context) else { return };
+        let Some(request) = found.request() else { return };
+        let target = found.route.strict_target.as_deref().unwrap_or(request.request_uri());
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        let plan = match device::called(ours, &found.route, (&request, target)) {
+            Some(Ok(gruu)) => {
+                device::plan(ours, (&gruu, bindings), &found.route, (&request, target))
+            }
+            _ => Plan::for_user(bindings, &self.snapshot, is_sips(target)),
+        };
         self.execute(now, context, plan, out);
     }
 
@@ -283,7 +296,7 @@ impl Node {
 }
 
 /// A next hop that was settled before any routing: the dialog's flow, or a Route header.
-fn next_hop(route: &OwnRoute, request: &Message<'_>, target: &[u8]) -> Option<Plan> {
+pub(crate) fn next_hop(route: &OwnRoute, request: &Message<'_>, target: &[u8]) -> Option<Plan> {
     match (route.next(request), route.flow) {
         (Some(value), _) => {
             let Ok(next) = NameAddr::parse(value) else {

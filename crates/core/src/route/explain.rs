@@ -5,6 +5,7 @@ use crate::address_of_record::AddressOfRecord;
 use crate::binding::Binding;
 use crate::node::Setup;
 use crate::reject::Reject;
+use crate::route::gruu::Gruu;
 use crate::route::ours::Ours;
 use crate::route::plan::Plan;
 use crate::route::target_set::{Targets, Witness, targets};
@@ -70,13 +71,25 @@ fn decide(
         format!("sip:{to}@{}", String::from_utf8_lossy(caller.domain()))
     };
     steps.found("target", format_args!("{target}"));
+    let secure = matches!(Uri::parse(target.as_bytes()), Ok(Uri::Sip(sip)) if sip.secure);
+    let device = Uri::parse(target.as_bytes()).ok().and_then(|uri| Gruu::called(ours, &uri));
+    match device {
+        Some(Ok(gruu)) => {
+            steps.found("device", format_args!("one of {}", gruu.aor));
+            return gruu.plan(ours, &bindings(&gruu.aor), secure);
+        }
+        Some(Err(reject)) => {
+            steps.found("device", format_args!("none that is known"));
+            return Plan::refuse(reject);
+        }
+        None => {}
+    }
     match targets(ours, target.as_bytes(), steps) {
         Targets::Known(plan) => plan,
         Targets::User(aor) => {
             let found = bindings(&aor);
             let contacts = if found.len() == 1 { "contact" } else { "contacts" };
             steps.found("location", format_args!("{} registered {contacts}", found.len()));
-            let secure = matches!(Uri::parse(target.as_bytes()), Ok(Uri::Sip(sip)) if sip.secure);
             Plan::for_user(&found, ours.snapshot, secure)
         }
     }

@@ -9,17 +9,123 @@
 //! stream is made from, so what was changed is found out, and nothing random is needed.
 
 use crate::address_of_record::AddressOfRecord;
-use crate::binding::Binding;
+use crate::binding::{Binding, spelling};
 use crate::keys::Keys;
+use crate::limits;
+use crate::reject::Reject;
 use crate::route::base64url;
+use crate::route::ours::{Ours, unescaped};
+use crate::route::plan::Plan;
 use crate::time::Instant;
 use alloc::vec::Vec;
+use ringway_wire::{SipUri, Uri};
+
+/// A URI of ours that names a device.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Gruu {
+    /// Whose device it is.
+    pub(crate) aor: AddressOfRecord,
+    device: Device,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Device {
+    Public { instance: Vec<u8> },
+    Temporary { instance: u64, made: Instant },
+}
 
 const MAC_LABEL: &[u8] = b"temporary gruu 1";
 const STREAM_LABEL: &[u8] = b"temporary gruu stream 1";
 const MAC_LEN: usize = 16;
 /// What is encrypted has a multiple of so many bytes: the length of a name tells little.
 const BLOCK: usize = 16;
+
+impl Gruu {
+    /// Whether a URI names a device of ours, and which: `Some(None)` for one that was never ours,
+    /// or was changed.
+    //= RFC 5627 6.1
+    // "proxy examines the Request-URI.  If it contains the "gr" URI"
+    fn read(ours: Ours<'_>, uri: &Uri<'_>) -> Option<Option<Self>> {
+        let Uri::Sip(sip) = uri else { return None };
+        let gr = sip.params.get(b"gr")?;
+        if !ours.is_here(sip) {
+            return None;
+        }
+        Some(match gr {
+            Some(instance) => ours.address_of_record(uri).map(|aor| {
+                let instance = spelling(&unescaped(instance));
+                Self { aor, device: Device::Public { instance } }
+            }),
+            None => Self::open(ours, sip),
+        })
+    }
+
+    /// Whether this binding is one of the device's.
+    fn names(&self, keys: &Keys, binding: &Binding) -> bool {
+        match &self.device {
+            Device::Public { instance } => !instance.is_empty() && *binding.instance == **instance,
+            Device::Temporary { instance, made } => {
+                //= RFC 5627 5.3
+                // "all of the accumulated temporary GRUUs get invalidated once the last"
+                *made >= binding.gruus_since && *instance == tag(keys, &binding.instance)
+            }
+        }
+    }
+
+    fn open(ours: Ours<'_>, uri: &SipUri<'_>) -> Option<Self> {
+        let (keys, domain) = (&ours.setup.keys, ours.domain(&uri.host)?);
+        let mut sealed = Vec::new();
+        base64url::decode(uri.user?, |bytes| {
+            sealed.extend_from_slice(bytes);
+            (sealed.len() <= limits::GRUU_BYTES).then_some(())
+        })?;
+        let (mac, hidden) = sealed.split_first_chunk::<MAC_LEN>()?;
+        let mut said = hidden.to_vec();
+        mask(keys, mac, &mut said);
+        let expected = keys.mac(MAC_LABEL, &[domain, &said]);
+        if !bool::from(subtle::ConstantTimeEq::ct_eq(&expected[..], &mac[..])) {
+            return None;
+        }
+        let (made, rest) = said.split_first_chunk::<8>()?;
+        let (instance, rest) = rest.split_first_chunk::<8>()?;
+        let (length, rest) = rest.split_first_chunk::<2>()?;
+        let user = rest.get(..usize::from(u16::from_be_bytes(*length)))?;
+        Some(Self {
+            aor: AddressOfRecord::new(user, domain)?,
+            device: Device::Temporary {
+                instance: u64::from_be_bytes(*instance),
+                made: Instant::from_micros(u64::from_be_bytes(*made)),
+            },
+        })
+    }
+
+    /// Who is called by a URI that names a device: the device, or why there is none. `None` if it
+    /// names no device of ours.
+    pub(crate) fn called(ours: Ours<'_>, uri: &Uri<'_>) -> Option<Result<Self, Reject>> {
+        let gruu = Self::read(ours, uri)?;
+        let accounts = &ours.snapshot.accounts;
+        //= RFC 5627 6.1
+        // "currently valid GRUU within the domain, it SHOULD be rejected with a"
+        let is_there = |gruu: &Self| accounts.find(&gruu.aor).is_some_and(|a| a.enabled);
+        Some(gruu.filter(is_there).ok_or(Reject::NoSuchUser))
+    }
+
+    /// The plan for a request to this device.
+    pub(crate) fn plan(&self, ours: Ours<'_>, bindings: &[Binding], secure: bool) -> Plan {
+        let keys = &ours.setup.keys;
+        let its = bindings.iter().filter(|binding| self.names(keys, binding));
+        let its: Vec<Binding> = its.cloned().collect();
+        match (its.is_empty(), &self.device) {
+            (false, _) => Plan::for_user(&its, ours.snapshot, secure),
+            //= RFC 5627 6.1
+            // "MUST return a 480 (Temporarily Unavailable) response.  If there are"
+            (true, Device::Public { .. }) => Plan::refuse(Reject::TemporarilyUnavailable),
+            //= RFC 5627 5.1
+            // "addressed to those GRUUs will be rejected by the domain with a 404"
+            (true, Device::Temporary { .. }) => Plan::refuse(Reject::NoSuchUser),
+        }
+    }
+}
 
 /// Appends the parameters of a Contact that tell a client the GRUUs of this binding's device;
 /// nothing where it names none. `made` is when the device registered last.
@@ -96,3 +202,6 @@ fn escape(text: &[u8], signs: &[u8], out: &mut Vec<u8>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
