@@ -94,6 +94,10 @@ impl Node {
         unproved && answer.len() > limits::AMPLIFICATION * request.bytes().len()
     }
 
+    //= RFC 3261 16.1
+    // "playing the role of a UAS and MUST behave as described in Section 8.2."
+    //= RFC 3261 16.3
+    // "The response MUST include an Unsupported (Section 20.40) header field listing those"
     pub(crate) fn write_refusal(
         &self,
         out: &mut Vec<u8>,

@@ -8,6 +8,9 @@ use crate::transaction::key::ClientBranch;
 use ringway_wire::{Fault, Message, Method, Name, Uri};
 
 /// §16.3 step 1: reasonable syntax, as far as this message is concerned.
+//= RFC 3261 16.3
+// "The request MUST be well-formed enough to be handled with a server transaction."
+// "Validation steps or the Request Forwarding section MUST be well-formed."
 pub(crate) fn grammar(request: &Message<'_>) -> Result<(), Reject> {
     let Err(malformed) = request.check() else { return Ok(()) };
     Err(match malformed.fault {
@@ -37,6 +40,9 @@ pub(crate) fn scheme(request: &Message<'_>) -> Result<(), Reject> {
 }
 
 /// §16.3 step 3: hops left. A request for ourselves needs none.
+//= RFC 3261 16.3
+// "field value of zero (0), the element MUST NOT forward the request."
+// "Otherwise, the element MUST return a 483 (Too many hops) response."
 pub(crate) fn hops(request: &Message<'_>) -> Result<(), Reject> {
     //= RFC 3261 16.3
     // "If the request contains a Max-Forwards header field with a field value of zero (0)"
@@ -60,6 +66,9 @@ pub(crate) fn not_looped(keys: &Keys, request: &Message<'_>) -> Result<(), Rejec
 
 /// The second part of our branches: a keyed hash of all that our routing looks at
 /// (RFC 5393 §4.2.1). It does not depend on the method, so CANCEL and ACK get the same.
+//= RFC 3261 16.6
+// "detect loops, the \"branch\" parameter it supplies MUST depend on all information"
+// "The request method MUST NOT be included in the calculation of the branch parameter."
 pub(crate) fn loop_hash(keys: &Keys, request: &Message<'_>) -> u64 {
     let mut hash = keys.hash64(b"loop", &[request.request_uri(), request.call_id()]);
     for route in request.values(Name::Route) {
@@ -87,6 +96,8 @@ pub(crate) const REGISTRAR_EXTENSIONS: [&[u8]; 3] = [b"path", b"outbound", b"gru
 
 /// §16.3 step 5, §8.2.2.3: extensions that we would have to understand. We understand none
 /// that a proxy must; what end points require of each other is not our affair.
+//= RFC 3261 16.3
+// "this element does not understand, the element MUST return a 420 (Bad Extension)"
 pub(crate) fn extensions(
     request: &Message<'_>,
     header: Name,

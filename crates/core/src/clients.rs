@@ -267,6 +267,10 @@ impl Client {
 
 impl Node {
     /// A response to what was sent. Tells whether the transaction user is to see it.
+    //= RFC 3261 16.6
+    // "CANCEL and ACK requests (for non-2xx responses) MUST have the same branch value as the"
+    //= RFC 3261 17.1.1.2
+    // "The ACK MUST be sent to the same address, port, and transport to which the original"
     pub(crate) fn client_response(
         &mut self,
         now: Instant,
@@ -410,6 +414,8 @@ impl Node {
     }
 
     /// A request did not leave the house.
+    //= RFC 3261 16.9
+    // "a request (see Section 18.4), the proxy MUST behave as if the forwarded request"
     pub(crate) fn request_undelivered(&mut self, now: Instant, id: Id<Client>, out: &mut Outbox) {
         let Some(client) = self.clients.all.find_mut(id) else { return };
         let Purpose { context, branch, .. } = client.purpose;
@@ -463,6 +469,10 @@ impl Node {
     }
 
     /// Removes a transaction that has nothing more to do, and tells its context.
+    //= RFC 3261 17.1.1.2
+    // "The client transaction MUST be destroyed the instant it enters the \"Terminated\" state."
+    //= RFC 3261 17.1.2.2
+    // "transaction is in the terminated state, it MUST be destroyed immediately."
     pub(crate) fn drop_if_over(&mut self, id: Id<Client>) {
         let Some(client) = self.clients.all.find(id) else { return };
         if !client.is_over() {

@@ -49,6 +49,8 @@ pub const AVOIDED_TARGETS: usize = 4_096;
 pub const MAX_BREADTH: u32 = 60;
 /// Max-Forwards given to a request that comes without (RFC 3261 §16.6 step 3).
 pub const MAX_FORWARDS: u8 = 70;
+//= RFC 3261 16.6
+// "The timer MUST be larger than 3 minutes."
 /// Timer C must be larger than three minutes (RFC 3261 §16.6 step 11).
 pub const TIMER_C: Duration = Duration::from_secs(185);
 /// Transactions one partition holds; beyond it new requests get 503.

@@ -160,6 +160,8 @@ impl Node {
         }
     }
 
+    //= RFC 3261 16.3
+    // "any of these checks fail, the element MUST behave as a user agent server (see Section"
     fn on_request(&mut self, now: Instant, flow: Flow, request: &Message<'_>, out: &mut Outbox) {
         let method = request.method();
         self.counters.request(&method);
@@ -173,6 +175,12 @@ impl Node {
     }
 
     /// The life of a request, in the order of RFC 3261 §16.3 to §16.6.
+    //= RFC 3261 16.2
+    // "an element intending to proxy the request MUST:"
+    //= RFC 3261 16.3
+    // "an element can proxy a request, it MUST verify the message's validity."
+    // "not required to detect merged requests and MUST NOT treat merged requests as an error"
+    // "An element MUST NOT refuse to proxy a request because it contains a method or header"
     fn live(
         &mut self,
         now: Instant,
@@ -224,6 +232,8 @@ impl Node {
     }
 
     /// Who sends this, and may they? `None`: a challenge went back.
+    //= RFC 3261 16.3
+    // "credentials before forwarding a request, the request MUST be inspected as described in"
     fn admit(
         &self,
         now: Instant,

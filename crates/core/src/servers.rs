@@ -199,6 +199,10 @@ impl Node {
         }
     }
 
+    //= RFC 3261 17.2.1
+    // "transaction is in the \"Terminated\" state, it MUST be destroyed immediately."
+    //= RFC 3261 17.2.2
+    // "The server transaction MUST be destroyed the instant it enters the \"Terminated\" state."
     pub(crate) fn on_server_timer(&mut self, now: Instant, id: Id<Server>, out: &mut Outbox) {
         let Some(server) = self.servers.all.find_mut(id) else { return };
         server.timer = None;

@@ -71,6 +71,7 @@ impl Call {
 
 #[test]
 //= RFC 3261 16.7 type=test
+// "The new URI provided by the proxy MUST satisfy the same constraints on URIs placed in"
 fn the_sides_of_a_dialog_reach_each_other_and_are_not_asked() {
     for callee in [BOB, BOB_BEHIND_NAT] {
         for method in ["BYE", "INVITE", "UPDATE", "INFO", "NOTIFY", "FROB", "ACK"] {

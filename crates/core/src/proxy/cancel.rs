@@ -14,6 +14,8 @@ use ringway_wire::{Message, Method};
 
 impl Node {
     /// A CANCEL. It is answered at once, and never challenged (§22.1).
+    //= RFC 3261 16.10
+    // "matching response context is found, the element MUST immediately return a 200 (OK)"
     pub(crate) fn on_cancel(
         &mut self,
         now: Instant,
@@ -63,6 +65,9 @@ impl Node {
     }
 
     /// The caller wants no more: all that rings is cancelled, and nothing else tried.
+    //= RFC 3261 16.10
+    // "A proxy MUST cancel any pending client transactions associated with a response context"
+    // "Furthermore, the element MUST generate CANCEL requests for all pending client"
     fn give_up(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
         let nobody_asked = self.contexts.find(id).is_some_and(|c| c.branches.is_empty());
         self.close(now, id, out);
@@ -84,6 +89,8 @@ impl Node {
     }
 
     /// §16.7 step 10: cancels what still rings, and tries nobody else.
+    //= RFC 3261 16.7
+    // "response was a final response, the proxy MUST generate a CANCEL request for all"
     pub(crate) fn close(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
         self.shut(id);
         let branches = self.contexts.find(id).map_or(0, |context| context.branches.len());
@@ -141,6 +148,10 @@ impl Node {
     }
 
     /// §16.8: Timer C of a branch.
+    //= RFC 3261 16.8
+    // "If timer C should fire, the proxy MUST either reset the timer with any value it"
+    // "has received a provisional response, the proxy MUST generate a CANCEL request matching"
+    // "not received a provisional response, the proxy MUST behave as if the transaction"
     pub(crate) fn on_timer_c(
         &mut self,
         now: Instant,

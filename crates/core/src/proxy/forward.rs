@@ -41,6 +41,11 @@ pub(crate) struct Copy<'a> {
 
 impl Node {
     /// Sends the request to one target.
+    //= RFC 3261 16.6
+    // "For each tuple attempted, the proxy MUST format the message as appropriate for the"
+    // "Via header field inserted in step 8 MUST be different for each attempt."
+    // "A stateful proxy MUST create a new client transaction for this request as described in"
+    // "Timer C MUST be set for each client transaction when an INVITE request is proxied."
     pub(crate) fn forward(
         &mut self,
         now: Instant,
@@ -106,6 +111,19 @@ impl Node {
 
 impl Copy<'_> {
     /// Writes the copy; `None` if it cannot be written (our socket is gone).
+    //= RFC 3261 16.6
+    // "The copy MUST initially contain all of the header fields from the received request."
+    // "not detailed in the processing described below MUST NOT be removed."
+    // "The proxy MUST NOT reorder field values with a common field name (See Section 7.3.1)."
+    // "The proxy MUST NOT add to, modify, or remove the message body."
+    // "contains a Max-Forwards header field, the proxy MUST decrement its value by one (1)."
+    // "contain a Max-Forwards header field, the proxy MUST add one with a field value, which"
+    // "(assuming the request creates a dialog), it MUST insert a Record-Route header field"
+    // "was not received over TLS, the proxy MUST insert a Record-Route header field."
+    // "(after the post processing of bullet 6), MUST insert a Record-Route header field that"
+    // "The proxy MUST insert a Via header field value into the copy before the existing Via"
+    // "The first part MUST satisfy the constraints of Section 8.1.1.7 as described above."
+    // "contains no Content-Length header field, the proxy MUST insert one with the correct"
     pub(crate) fn write(&self, ours: Ours<'_>, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let context = self.context;
         let request = context.request()?;
@@ -149,6 +167,12 @@ impl Copy<'_> {
 
 /// §16.4: takes off what was ours; §16.6 step 6: a next hop without `lr` wants to find itself
 /// in the Request-URI.
+//= RFC 3261 16.6
+// "The Request-URI in the copy's start line MUST be replaced with the URI for this"
+// "contains a Route header field, the proxy MUST inspect the URI in its first value."
+// "not contain an lr parameter, the proxy MUST modify the copy as follows:"
+// "The proxy MUST place the Request-URI into the Route header field as the last value."
+// "The proxy MUST then place the first Route header field value into the Request-URI and"
 pub(crate) fn edit_routes(
     request: &Message<'_>,
     route: &OwnRoute,
@@ -202,6 +226,8 @@ fn begins_dialog(request: &Message<'_>) -> bool {
 /// A URI without what may not stand in a Request-URI: headers, and the method (§19.1.1 table 1).
 //= RFC 3261 16.6
 // "not allowed in a Request-URI, they MUST be removed."
+//= RFC 3261 16.6
+// "parameters not allowed in a Request-URI, they MUST be removed."
 fn request_uri(target: &[u8]) -> Cow<'_, [u8]> {
     let Ok(Uri::Sip(sip)) = Uri::parse(target) else { return target.into() };
     // A `?` in the user part is part of the name.

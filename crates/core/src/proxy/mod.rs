@@ -11,6 +11,7 @@
 //! [`Node::execute`]: crate::node::Node::execute
 //! [`Node::forward`]: crate::node::Node::forward
 
+pub(crate) mod best_response;
 pub(crate) mod device;
 pub(crate) mod forward;
 pub(crate) mod kept_here;

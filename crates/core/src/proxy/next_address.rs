@@ -101,6 +101,9 @@ impl Node {
     /// its own. What the failed one said stays among the answers. `false`: there is none.
     //= RFC 3263 4.3
     // "different value of the Via branch ID than the previous (and"
+    //= RFC 3261 16.6
+    // "As described in [4], the proxy MUST attempt to deliver the message to the first tuple"
+    // "For each tuple attempted, the proxy MUST format the message as appropriate for the"
     pub(crate) fn try_next_address(
         &mut self,
         now: Instant,

@@ -60,6 +60,8 @@ pub(crate) fn entries(
 /// entries it had when it came.
 //= RFC 3261 16.7
 // "When a proxy does decide to modify the Record-Route header"
+//= RFC 3261 16.7
+// "The new URI provided by the proxy MUST satisfy the same constraints on URIs placed in"
 pub(crate) fn face_callee(
     ours: Ours<'_>,
     response: &Message<'_>,
@@ -130,6 +132,10 @@ fn names(uri: &Uri<'_>, flow: &Flow) -> bool {
     flow.transport == Transport::Udp && datagram && !sip.secure && remote == Some(flow.remote)
 }
 
+//= RFC 3261 16.6
+// "placed in the Record-Route header field value MUST be a SIP or SIPS URI."
+// "URI placed in the Record-Route header field MUST resolve to the element inserting it"
+// "back through in a response, the URI MUST be distinct enough to locate at that time."
 fn entry(ours: Ours<'_>, call_id: &[u8], side: &Flow, cookie: Cookie) -> Option<Vec<u8>> {
     let listener = ours.listener(side)?;
     let mut out = Vec::with_capacity(128);

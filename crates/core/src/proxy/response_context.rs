@@ -188,6 +188,8 @@ impl ResponseContext {
 
 /// Lower is better: 6xx, then the lowest class, then within 4xx what helps the caller to try
 /// again in another way (§16.7 step 6).
+//= RFC 3261 16.7
+// "It MUST choose from the 6xx class responses if any exist in the context."
 fn rank(status: u16) -> (u8, u8) {
     //= RFC 3261 16.7
     // "It MUST choose from the 6xx"

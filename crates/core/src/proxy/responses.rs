@@ -19,10 +19,13 @@ use crate::time::Instant;
 use crate::transaction::key::ClientBranch;
 use alloc::vec::Vec;
 use core::ops::Range;
-use ringway_wire::{Editor, Framing, Header, Index, Message, Method, Name, Via, parse};
+use ringway_wire::{Editor, Header, Message, Method, Name, Via};
 
 impl Node {
     /// A response: to whom does it belong (§16.7 steps 1 and 2)?
+    //= RFC 3261 16.7
+    // "If none is found, the element MUST process the response (even if it is an"
+    // "response was meant for this element and MUST NOT be forwarded."
     pub(crate) fn on_response(
         &mut self,
         now: Instant,
@@ -92,6 +95,12 @@ impl Node {
     }
 
     /// §16.7 steps 2 to 5.
+    //= RFC 3261 16.7
+    // "to the proxy layer, the following processing MUST take place:"
+    // "The following processing MUST be performed on each response that is forwarded."
+    // "on the server transaction, the following responses MUST be forwarded immediately:"
+    // "on the server transaction, the following responses MUST be forwarded immediately:"
+    // "A stateful proxy MUST NOT immediately forward any other responses."
     fn take_response(
         &mut self,
         now: Instant,
@@ -155,6 +164,10 @@ impl Node {
     }
 
     /// §16.7 step 2, and a CANCEL that waited for it (§9.1).
+    //= RFC 3261 16.7
+    // "inclusive (i.e., anything but 100), the proxy MUST reset timer C for that client"
+    // "to a different value, but this value MUST be greater than 3 minutes."
+    // "In particular, a stateful proxy MUST NOT forward any 100 (Trying) response."
     fn take_provisional(
         &mut self,
         now: Instant,
@@ -240,6 +253,12 @@ impl Node {
     }
 
     /// §16.7 steps 6 to 9, once all branches are done: the next group, or the best answer.
+    //= RFC 3261 16.7
+    // "as described in Section 10, and it MUST NOT create any new branches in this context."
+    // "A stateful proxy MUST send a final response to a response context's server transaction"
+    // "The stateful proxy MUST choose the \"best\" final response among those received and"
+    // "final responses in the context, the proxy MUST send a 408 (Request Timeout) response"
+    // "Otherwise, the proxy MUST forward a response from the responses stored in the response"
     pub(crate) fn conclude(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
         let Some(context) = self.contexts.find_mut(id) else { return };
         if context.answered {
@@ -273,49 +292,15 @@ impl Node {
         }
     }
 
-    fn send_best(&mut self, now: Instant, id: Id<ResponseContext>, at: usize, out: &mut Outbox) {
-        let Some(context) = self.contexts.find(id) else { return };
-        let best = &context.branches[at].state;
-        let BranchState::Done(Outcome::Response { status, bytes }) = best else { return };
-        //= RFC 5626 11.5
-        // "AOR.  Endpoints should never receive a 430 response.  If an endpoint"
-        if *status == status::FLOW_FAILED {
-            return self.refuse_context(now, id, Reject::FlowFailed, out);
-        }
-        if *status == status::SERVICE_UNAVAILABLE {
-            //= RFC 3261 16.7
-            // "the proxy SHOULD generate a 500 response and forward that upstream"
-            return self.answer(now, id, status::SERVER_INTERNAL_ERROR, out);
-        }
-        let mut index = Index::new();
-        let Ok(response) = parse(bytes, &mut index, Framing::Datagram) else { return };
-        let mut edit = Editor::new(&response);
-        if is_challenge(*status) {
-            //= RFC 3261 16.7
-            // "the proxy MUST collect any WWW-Authenticate and Proxy-Authenticate"
-            let mut is_aggregated = false;
-            for (other, branch) in context.branches.iter().enumerate() {
-                if let BranchState::Done(Outcome::Response { status, bytes }) = &branch.state
-                    && is_challenge(*status)
-                    && other != at
-                {
-                    collect_challenges(bytes, &mut edit);
-                    is_aggregated = true;
-                }
-            }
-            if is_aggregated {
-                session_id::of_nobody(&response, &mut edit);
-            }
-        }
-        if context.flow.transport.is_reliable() {
-            edit.complete_content_length();
-        }
-        let (server, status) = (context.server, *status);
-        let bytes = edit.finish(&mut out.bytes);
-        self.reply(now, (id, server), Outgoing { status, bytes }, out);
-    }
-
     /// Sends a response on as it came, our Via taken off.
+    //= RFC 3261 16.7
+    // "Any response chosen for immediate forwarding MUST be processed as described in steps"
+    // "A proxy MUST NOT insert a tag into the To header field of a 1xx or 2xx response if the"
+    // "A proxy MUST NOT modify the tag in the To header field of a 1xx or 2xx response."
+    // "A proxy MUST NOT modify the To tag in any forwarded response to a request that"
+    // "The proxy MUST NOT add to, modify, or remove the message body."
+    // "Unless otherwise specified, the proxy MUST NOT remove any header field values other"
+    // "In particular, the proxy MUST NOT remove any \"received\" parameter it may have added to"
     fn send_back(
         &mut self,
         now: Instant,
@@ -345,6 +330,8 @@ impl Node {
     }
 
     /// Sends any response of a context, and notes what it means.
+    //= RFC 3261 16.7
+    // "The proxy MUST pass the response to the server transaction associated with the"
     pub(crate) fn reply(
         &mut self,
         now: Instant,
@@ -445,6 +432,8 @@ impl Node {
     }
 
     /// A context goes when none of its transactions is left.
+    //= RFC 3261 16.7
+    // "The proxy MUST maintain the response context until all of its associated transactions"
     pub(crate) fn let_go(&mut self, id: Id<ResponseContext>) {
         let Some(context) = self.contexts.find(id) else { return };
         let alive = self.servers.exists(context.server)
@@ -459,20 +448,6 @@ impl Node {
             for timer in context.branches.iter().filter_map(|branch| branch.timer_c) {
                 self.timers.cancel(timer);
             }
-        }
-    }
-}
-
-const fn is_challenge(status: u16) -> bool {
-    matches!(status, status::UNAUTHORIZED | status::PROXY_AUTHENTICATION_REQUIRED)
-}
-
-fn collect_challenges(response: &[u8], edit: &mut Editor<'_>) {
-    let mut index = Index::new();
-    let Ok(response) = parse(response, &mut index, Framing::Datagram) else { return };
-    for name in [Name::WwwAuthenticate, Name::ProxyAuthenticate] {
-        for value in response.all(name) {
-            edit.append(name.as_str(), value);
         }
     }
 }

@@ -33,6 +33,9 @@ pub(crate) struct Admitted {
 impl Node {
     /// Gives the request its transaction and its response context. From here on there is state,
     /// so its sender has proved that it hears us.
+    //= RFC 3261 16.1
+    // "is forwarded to more than one location MUST be handled statefully."
+    // "reliable delivery on one of the transports MUST be forwarded transaction statefully."
     pub(crate) fn begin(
         &mut self,
         now: Instant,
@@ -296,6 +299,10 @@ impl Node {
 }
 
 /// A next hop that was settled before any routing: the dialog's flow, or a Route header.
+//= RFC 3261 16.6
+// "described in step 6 above, the proxy MUST apply those procedures to the Request-URI of"
+// "Otherwise, the proxy MUST apply the procedures to the first value in the Route header"
+// "Request-URI specifies a SIPS resource, the proxy MUST follow the procedures of [4] as"
 pub(crate) fn next_hop(route: &OwnRoute, request: &Message<'_>, target: &[u8]) -> Option<Plan> {
     match (route.next(request), route.flow) {
         (Some(value), _) => {

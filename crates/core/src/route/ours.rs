@@ -111,6 +111,8 @@ impl<'a> Ours<'a> {
     /// The address-of-record that a URI names here, or `None` if it names nobody of ours.
     //= RFC 3261 10.3
     // "all URI parameters MUST be removed"
+    //= RFC 3261 16.5
+    // "service constructed by a registrar, the Request-URI MUST first be canonicalized as"
     pub(crate) fn address_of_record(self, uri: &Uri<'_>) -> Option<AddressOfRecord> {
         match uri {
             Uri::Sip(sip) => AddressOfRecord::new(&unescaped(sip.user?), self.domain(&sip.host)?),

@@ -28,6 +28,8 @@ pub(crate) struct OwnRoute {
 
 impl OwnRoute {
     /// Reads the Route headers. A cookie that was changed, or made for another call, is refused.
+    //= RFC 3261 16.4
+    // "header field indicates this proxy, the proxy MUST remove that value from the request."
     pub(crate) fn read(ours: Ours<'_>, request: &Message<'_>) -> Result<Self, Reject> {
         let mut found = Self::default();
         let last_is_target = found.fix_strict_route(ours, request)?;
@@ -83,6 +85,10 @@ impl OwnRoute {
     }
 
     /// A Request-URI that is one of our own Record-Route URIs was put there by a strict router.
+    //= RFC 3261 16.4
+    // "The proxy MUST inspect the Request-URI of the request."
+    // "(see Section 16.6 item 4), the proxy MUST replace the Request-URI in the request with"
+    // "The proxy MUST then proceed as if it received this modified request."
     fn fix_strict_route(&mut self, ours: Ours<'_>, request: &Message<'_>) -> Result<bool, Reject> {
         let Ok(Uri::Sip(uri)) = request.uri() else { return Ok(false) };
         let looks_ours = uri.params.get(b"lr").is_some() && ours.is_here(&uri);

@@ -111,6 +111,10 @@ impl Plan {
 
     /// The contacts of a user: highest preference first, equal ones together. `secure`: the
     /// Request-URI is a SIPS URI, so only contacts that are may be tried.
+    //= RFC 3261 16.5
+    // "of equality for the URI type), it MUST NOT be added again."
+    // "As above, any given URI MUST NOT be added to the set more than once."
+    // "applying all of the above, the proxy MUST return an error response, which SHOULD be"
     pub fn for_user(bindings: &[Binding], snapshot: &Snapshot, secure: bool) -> Self {
         let registered = |b| PlannedBranch::registered(b, snapshot, secure);
         let mut devices: Vec<(u16, Instant, PlannedBranch)> = Vec::new();

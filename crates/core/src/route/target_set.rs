@@ -34,6 +34,10 @@ pub(crate) enum Targets {
 }
 
 /// Where a request for `target` goes.
+//= RFC 3261 16.5
+// "element is not responsible for, the Request-URI MUST be placed into the target set as"
+// "A proxy MUST NOT add additional targets to the target set if the Request-URI of the"
+// "proxy that does not exist, the proxy MUST return a 404 (Not Found) response."
 pub(crate) fn targets(ours: Ours<'_>, target: &[u8], witness: &mut impl Witness) -> Targets {
     let Ok(uri) = Uri::parse(target) else {
         witness.found("target", format_args!("no URI"));
@@ -72,6 +76,10 @@ pub(crate) fn targets(ours: Ours<'_>, target: &[u8], witness: &mut impl Witness)
 /// A `maddr` that is not ours takes the request there; one that is ours says nothing new.
 //= RFC 3261 16.5
 // "If the Request-URI of the request contains an maddr parameter, the"
+//= RFC 3261 16.4
+// "Request-URI contains a maddr parameter, the proxy MUST check to see if its value is in"
+//= RFC 3261 16.5
+// "request contains an maddr parameter, the Request-URI MUST be placed into the target"
 fn by_maddr(ours: Ours<'_>, uri: &Uri<'_>) -> Option<Way> {
     let Uri::Sip(sip) = uri else { return None };
     let host = sip.maddr().filter(|host| !ours.answers_to(host));

@@ -61,12 +61,20 @@ pub enum Action {
 
 impl State {
     /// The request is sent.
+    //= RFC 3261 17.1.2.2
+    // "The request MUST be passed to the transport layer for transmission."
+    // "transport is in use, the client transaction MUST set timer E to fire in T1 seconds."
     pub fn start(now: Instant, reliable: bool) -> (Self, Action) {
         let resend = (!reliable).then_some(now + T1);
         (Self::Trying { resend, interval: T1.times(2), give_up: now + T1_64 }, Action::Send)
     }
 
     /// A response came.
+    //= RFC 3261 17.1.2.2
+    // "while in the \"Trying\" state, the response MUST be passed to the TU, and then the"
+    // "while in the \"Trying\" state, the response MUST be passed to the TU, and the client"
+    // "while in the \"Proceeding\" state, the response MUST be passed to the TU, and the client"
+    // "client transaction enters the \"Completed\" state, it MUST set Timer K to fire in T4"
     pub fn on_response(self, now: Instant, reliable: bool, status: u16) -> (Self, Action) {
         match (self, status) {
             (Self::Trying { resend, give_up, .. }, 100..=199) => {
@@ -91,6 +99,10 @@ impl State {
     }
 
     /// A timer's time has come.
+    //= RFC 3261 17.1.2.2
+    // "while in the \"Proceeding\" state, the request MUST be passed to the transport layer for"
+    // "while in the \"Proceeding\" state, the TU MUST be informed of a timeout, and the client"
+    // "while in this state, the client transaction MUST transition to the \"Terminated\" state."
     pub fn on_timeout(self, now: Instant) -> (Self, Action) {
         match self {
             Self::Trying { give_up, .. } | Self::Proceeding { give_up, .. } if now >= give_up => {
@@ -150,6 +162,8 @@ mod tests {
 
     #[test]
     //= RFC 3261 17.1.2.2 type=test
+    // "The request MUST be passed to the transport layer for transmission."
+    // "transport is in use, the client transaction MUST set timer E to fire in T1 seconds."
     fn resends_at_intervals_capped_at_t2_until_timer_f() {
         let (mut tx, _) = State::start(at(0), false);
         for ms in [500, 1_500, 3_500, 7_500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500] {
@@ -162,6 +176,10 @@ mod tests {
     }
 
     #[test]
+    //= RFC 3261 17.1.2.2 type=test
+    // "while in the \"Trying\" state, the response MUST be passed to the TU, and then the"
+    // "while in the \"Proceeding\" state, the request MUST be passed to the transport layer for"
+    // "while in the \"Proceeding\" state, the TU MUST be informed of a timeout, and the client"
     fn a_provisional_response_slows_it_down_but_timer_f_runs_on() {
         let (tx, _) = State::start(at(0), false);
         let (mut tx, action) = tx.on_response(at(100), false, 100);
@@ -177,6 +195,11 @@ mod tests {
     }
 
     #[test]
+    //= RFC 3261 17.1.2.2 type=test
+    // "while in the \"Trying\" state, the response MUST be passed to the TU, and the client"
+    // "while in the \"Proceeding\" state, the response MUST be passed to the TU, and the client"
+    // "client transaction enters the \"Completed\" state, it MUST set Timer K to fire in T4"
+    // "while in this state, the client transaction MUST transition to the \"Terminated\" state."
     fn completed_swallows_repetitions_for_timer_k() {
         let (tx, _) = State::start(at(0), false);
         let (tx, action) = tx.on_response(at(100), false, 200);

@@ -71,6 +71,11 @@ pub enum Action {
 
 impl State {
     /// The INVITE is sent.
+    //= RFC 3261 17.1.1.2
+    // "The initial state, \"calling\", MUST be entered when the TU initiates a new client"
+    // "The client transaction MUST pass the request to the transport layer for transmission"
+    // "transport is being used, the client transaction MUST start timer A with a value of T1."
+    // "For any transport, the client transaction MUST start timer B with a value of 64*T1"
     pub fn start(now: Instant, reliable: bool) -> (Self, Action) {
         //= RFC 3261 17.1.1.2
         // "the client transaction MUST start timer A with a value of T1"
@@ -79,6 +84,13 @@ impl State {
     }
 
     /// A response came.
+    //= RFC 3261 17.1.1.2
+    // "Furthermore, the provisional response MUST be passed to the TU."
+    // "Any further provisional responses MUST be passed up to the TU while in the"
+    // "a response with status code from 300-699 MUST cause the client transaction to"
+    // "The client transaction MUST pass the received response up to the TU, and the client"
+    // "are received while in the \"Completed\" state MUST cause the ACK to be re-passed to the"
+    // "\"Proceeding\" states, reception of a 2xx response MUST cause the client transaction to"
     pub fn on_response(self, now: Instant, reliable: bool, status: u16) -> (Self, Action) {
         match (self, status) {
             (Self::Calling { .. }, 100..=199) => {
@@ -126,6 +138,13 @@ impl State {
     }
 
     /// A timer's time has come.
+    //= RFC 3261 17.1.1.2
+    // "When timer A fires, the client transaction MUST retransmit the request by passing it"
+    // "A fires 2*T1 seconds later, the request MUST be retransmitted again (assuming the"
+    // "This process MUST continue so that the request is retransmitted with intervals that"
+    // "backoffs on retransmissions described in this section MUST be used."
+    // "The client transaction MUST NOT generate an ACK."
+    // "in the \"Completed\" state, the client transaction MUST move to the terminated state."
     pub fn on_timeout(self, now: Instant) -> (Self, Action) {
         match self {
             Self::Calling { give_up, .. } if now >= give_up => {
@@ -186,6 +205,15 @@ mod tests {
 
     #[test]
     //= RFC 3261 17.1.1.2 type=test
+    // "The initial state, \"calling\", MUST be entered when the TU initiates a new client"
+    // "The client transaction MUST pass the request to the transport layer for transmission"
+    // "transport is being used, the client transaction MUST start timer A with a value of T1."
+    // "For any transport, the client transaction MUST start timer B with a value of 64*T1"
+    // "When timer A fires, the client transaction MUST retransmit the request by passing it"
+    // "A fires 2*T1 seconds later, the request MUST be retransmitted again (assuming the"
+    // "This process MUST continue so that the request is retransmitted with intervals that"
+    // "backoffs on retransmissions described in this section MUST be used."
+    // "The client transaction MUST NOT generate an ACK."
     fn resends_at_doubling_intervals_until_timer_b() {
         let (mut tx, action) = State::start(at(0), false);
         assert_eq!(action, Action::Send);
@@ -208,6 +236,9 @@ mod tests {
     }
 
     #[test]
+    //= RFC 3261 17.1.1.2 type=test
+    // "Furthermore, the provisional response MUST be passed to the TU."
+    // "Any further provisional responses MUST be passed up to the TU while in the"
     fn a_provisional_response_stops_timers_a_and_b() {
         let (tx, _) = State::start(at(0), false);
         let (tx, action) = tx.on_response(at(100), false, 180);
@@ -222,6 +253,11 @@ mod tests {
     }
 
     #[test]
+    //= RFC 3261 17.1.1.2 type=test
+    // "a response with status code from 300-699 MUST cause the client transaction to"
+    // "The client transaction MUST pass the received response up to the TU, and the client"
+    // "are received while in the \"Completed\" state MUST cause the ACK to be re-passed to the"
+    // "in the \"Completed\" state, the client transaction MUST move to the terminated state."
     fn completed_acknowledges_again_for_timer_d() {
         let (tx, _) = State::start(at(0), false);
         let (tx, action) = tx.on_response(at(100), false, 404);
@@ -236,6 +272,8 @@ mod tests {
 
     #[test]
     //= RFC 6026 7.2 type=test
+    //= RFC 3261 17.1.1.2 type=test
+    // "\"Proceeding\" states, reception of a 2xx response MUST cause the client transaction to"
     fn accepted_passes_every_2xx_up_until_timer_m() {
         for reliable in [false, true] {
             let (tx, _) = State::start(at(0), reliable);

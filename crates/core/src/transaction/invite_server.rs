@@ -70,6 +70,9 @@ pub enum Action {
 
 impl State {
     /// An INVITE came.
+    //= RFC 3261 17.2.1
+    // "The server transaction MUST generate a 100 (Trying) response unless it knows that the"
+    // "The request MUST be passed to the TU."
     pub fn start(now: Instant) -> Self {
         //= RFC 3261 17.2.1
         // "unless it knows that the TU will generate a provisional or final response within 200 ms"
@@ -77,6 +80,8 @@ impl State {
     }
 
     /// The INVITE came again.
+    //= RFC 3261 17.2.1
+    // "response that was received from the TU MUST be passed to the transport layer for"
     pub fn on_request(self) -> (Self, Action) {
         match self {
             Self::Proceeding { .. } | Self::Completed { .. } => (self, Action::Resend),
@@ -89,6 +94,12 @@ impl State {
     }
 
     /// The transaction user wants to send a response.
+    //= RFC 3261 17.2.1
+    // "in the \"Proceeding\" state, each of these MUST be passed to the transport layer for"
+    // "to the server transaction, the server transaction MUST pass this response to the"
+    // "The server transaction MUST then transition to the \"Terminated\" state."
+    // "699 to the server transaction, the response MUST be passed to the transport layer for"
+    // "the \"Completed\" state is entered, timer H MUST be set to fire in 64*T1 seconds for all"
     pub fn on_send(self, now: Instant, reliable: bool, status: u16) -> (Self, Action) {
         match (self, status) {
             (Self::Proceeding { .. }, 100..=199) => {
@@ -118,6 +129,8 @@ impl State {
     }
 
     /// An ACK came.
+    //= RFC 3261 17.2.1
+    // "in the \"Completed\" state, the server transaction MUST transition to the \"Confirmed\""
     pub fn on_ack(self, now: Instant, reliable: bool) -> (Self, Action) {
         match self {
             Self::Completed { .. } => {
@@ -135,6 +148,9 @@ impl State {
     }
 
     /// A timer's time has come.
+    //= RFC 3261 17.2.1
+    // "In this case, the server transaction MUST transition to the \"Terminated\" state, and"
+    // "Once timer I fires, the server MUST transition to the \"Terminated\" state."
     pub fn on_timeout(self, now: Instant) -> (Self, Action) {
         match self {
             Self::Proceeding { trying: Some(at) } if now >= at => {
@@ -183,6 +199,9 @@ mod tests {
 
     #[test]
     //= RFC 3261 17.2.1 type=test
+    // "699 to the server transaction, the response MUST be passed to the transport layer for"
+    // "the \"Completed\" state is entered, timer H MUST be set to fire in 64*T1 seconds for all"
+    // "In this case, the server transaction MUST transition to the \"Terminated\" state, and"
     fn repeats_a_final_response_until_timer_h() {
         let (mut tx, action) = State::start(at(0)).on_send(at(100), false, 486);
         assert_eq!(action, Action::SendAndKeep);
@@ -197,6 +216,9 @@ mod tests {
     }
 
     #[test]
+    //= RFC 3261 17.2.1 type=test
+    // "in the \"Completed\" state, the server transaction MUST transition to the \"Confirmed\""
+    // "Once timer I fires, the server MUST transition to the \"Terminated\" state."
     fn an_ack_confirms_for_timer_i() {
         let (tx, _) = State::start(at(0)).on_send(at(0), false, 404);
         let (tx, action) = tx.on_ack(at(300), false);
@@ -211,6 +233,10 @@ mod tests {
     }
 
     #[test]
+    //= RFC 3261 17.2.1 type=test
+    // "The server transaction MUST generate a 100 (Trying) response unless it knows that the"
+    // "in the \"Proceeding\" state, each of these MUST be passed to the transport layer for"
+    // "response that was received from the TU MUST be passed to the transport layer for"
     fn a_100_is_due_after_200_ms_unless_something_was_sent() {
         let tx = State::start(at(0));
         assert_eq!(tx.next_timeout(), Some(at(200)));
@@ -223,6 +249,9 @@ mod tests {
 
     #[test]
     //= RFC 6026 7.1 type=test
+    //= RFC 3261 17.2.1 type=test
+    // "to the server transaction, the server transaction MUST pass this response to the"
+    // "The server transaction MUST then transition to the \"Terminated\" state."
     fn accepted_lets_2xx_and_ack_pass_until_timer_l() {
         for reliable in [false, true] {
             let (tx, action) = State::start(at(0)).on_send(at(100), reliable, 200);

@@ -69,6 +69,9 @@ impl State {
     }
 
     /// The request came again.
+    //= RFC 3261 17.2.2
+    // "state, the most recently sent provisional response MUST be passed to the transport"
+    // "in the \"Completed\" state, the server transaction MUST pass the final response to the"
     pub fn on_request(self) -> (Self, Action) {
         match self {
             Self::Trying { .. } | Self::Terminated => (self, Action::Nothing),
@@ -77,6 +80,11 @@ impl State {
     }
 
     /// The transaction user wants to send a final response.
+    //= RFC 3261 17.2.2
+    // "the TU while in the \"Proceeding\" state MUST be passed to the transport layer for"
+    // "while in the \"Proceeding\" state, the transaction MUST enter the \"Completed\" state, and"
+    // "server transaction enters the \"Completed\" state, it MUST set Timer J to fire in 64*T1"
+    // "by the TU to the server transaction MUST be discarded while in the \"Completed\" state."
     pub fn on_send(self, now: Instant, reliable: bool, status: u16) -> (Self, Action) {
         match (self, status) {
             // RFC 4320 §4.1: the only provisional response is a 100, and it has its time.
@@ -96,6 +104,10 @@ impl State {
     }
 
     /// A timer's time has come.
+    //= RFC 3261 17.2.2
+    // "to the server transaction, the server transaction MUST enter the \"Proceeding\" state."
+    // "The response MUST be passed to the transport layer for transmission."
+    // "Timer J fires, at which point it MUST transition to the \"Terminated\" state."
     pub fn on_timeout(self, now: Instant) -> (Self, Action) {
         match self {
             Self::Trying { give_up, .. } | Self::Proceeding { give_up } if now >= give_up => {
@@ -137,6 +149,11 @@ mod tests {
 
     #[test]
     //= RFC 4320 4.1 type=test
+    //= RFC 3261 17.2.2 type=test
+    // "to the server transaction, the server transaction MUST enter the \"Proceeding\" state."
+    // "The response MUST be passed to the transport layer for transmission."
+    // "the TU while in the \"Proceeding\" state MUST be passed to the transport layer for"
+    // "state, the most recently sent provisional response MUST be passed to the transport"
     fn no_provisional_response_but_a_late_100() {
         let tx = State::start(at(0));
         assert_eq!(tx.on_send(at(0), false, 180), (tx, Action::Nothing));
@@ -152,6 +169,11 @@ mod tests {
 
     #[test]
     //= RFC 3261 17.2.2 type=test
+    // "while in the \"Proceeding\" state, the transaction MUST enter the \"Completed\" state, and"
+    // "server transaction enters the \"Completed\" state, it MUST set Timer J to fire in 64*T1"
+    // "in the \"Completed\" state, the server transaction MUST pass the final response to the"
+    // "by the TU to the server transaction MUST be discarded while in the \"Completed\" state."
+    // "Timer J fires, at which point it MUST transition to the \"Terminated\" state."
     fn a_final_response_is_repeated_on_request_until_timer_j() {
         let (tx, action) = State::start(at(0)).on_send(at(50), false, 200);
         assert_eq!(action, Action::SendAndKeep);

@@ -39,6 +39,12 @@ impl<'o> RequestWriter<'o> {
 }
 
 /// Writes the ACK for a final response other than 2xx (RFC 3261 §17.1.1.3).
+//= RFC 3261 17.1.1.3
+// "ACK request constructed by the client transaction MUST contain values for the Call-ID,"
+// "The To header field in the ACK MUST equal the To header field in the response being"
+// "The ACK MUST contain a single Via header field, and this MUST be equal to the top Via"
+// "The CSeq header field in the ACK MUST contain the same value for the sequence number"
+// "had Route header fields, those header fields MUST appear in the ACK."
 pub fn write_ack(out: &mut Vec<u8>, invite: &Message<'_>, response: &Message<'_>) -> Range<usize> {
     //= RFC 3261 17.1.1.3
     // "The To header field in the ACK MUST equal the To header field in the response"
@@ -106,6 +112,11 @@ mod tests {
 
     #[test]
     //= RFC 3261 17.1.1.3 type=test
+    // "ACK request constructed by the client transaction MUST contain values for the Call-ID,"
+    // "The To header field in the ACK MUST equal the To header field in the response being"
+    // "The ACK MUST contain a single Via header field, and this MUST be equal to the top Via"
+    // "The CSeq header field in the ACK MUST contain the same value for the sequence number"
+    // "had Route header fields, those header fields MUST appear in the ACK."
     fn an_ack_has_the_to_of_the_response() {
         let response = b"SIP/2.0 486 Busy\r\nv: SIP/2.0/UDP us\r\nt: <sip:b@h>;tag=9\r\n\r\n";
         let ack = hop(|out, invite| {
