@@ -569,6 +569,36 @@ fn what_must_be_looked_up_waits_and_a_failure_is_a_500() {
     assert!(world.answer(Answer::Resolved(vec![found])).is_empty());
 }
 
+// F3: nothing answers an ACK, so one that would go inside is dropped.
+#[test]
+fn f3_an_ack_goes_nowhere_either_where_nobody_may_send() {
+    let mut world = with_bob(BOB, "<sip:bob@192.0.2.21>");
+    let text = invite("sip:bob@example.org", "");
+    let copy = world.receive(EDGE, &text).pop().expect("a copy");
+    let ok = copy.answer(200, "Contact: <sip:bob@192.0.2.21>|");
+    let ok = world.receive(BOB, &ok)[0].clone();
+    let tag = tag_of_callee(&ok);
+    let ack = |next: &str| {
+        let routes = format!("{}Route: <sip:{next};lr>|", route_set(&ok, true));
+        in_dialog("ACK", "sip:bob@192.0.2.21", &routes, ("caller", &tag))
+    };
+    let sent = world.receive(EDGE, &ack("192.0.2.60"));
+    assert_eq!(lines(&sent), ["udp 192.0.2.60:5060 <- ACK sip:bob@192.0.2.21 SIP/2.0"]);
+    for inside in ["127.0.0.1", "169.254.169.254:80"] {
+        assert!(world.receive(EDGE, &ack(inside)).is_empty(), "{inside}");
+        assert!(world.asks.is_empty(), "{inside}");
+    }
+    for (found, expected) in [
+        (vec!["127.0.0.1:5060"], vec![]),
+        (vec!["127.0.0.1:5060", "192.0.2.61:5060"], vec!["udp 192.0.2.61:5060"]),
+    ] {
+        assert!(world.receive(EDGE, &ack("far.example")).is_empty());
+        let found = found.into_iter().map(flow).collect();
+        let sent = world.answer(Answer::Resolved(found));
+        assert_eq!(sent.iter().map(|sent| &*sent.to).collect::<Vec<_>>(), expected);
+    }
+}
+
 #[test]
 //= RFC 5630 5.3 type=test
 //= RFC 3261 16.6 type=test

@@ -22,6 +22,7 @@ use ringway_core::boundary::{
 use ringway_core::counters::Counters;
 use ringway_core::flow::{Flow, Listener, Transport};
 use ringway_core::keys::Keys;
+use ringway_core::locate::NextHop;
 use ringway_core::node::{Node, Setup, home_of};
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::Instant;
@@ -368,6 +369,15 @@ impl Engine {
                 }
                 Output::Event(event) => self.events.log(now.as_secs(), number, &event),
             }
+        }
+    }
+
+    /// Looks a next hop up, and tells in words what was found, a line for each place.
+    /// For threads that may wait.
+    pub(crate) fn explain_next_hop(&self, hop: &NextHop) -> Vec<String> {
+        match self.resolver.get() {
+            Some(resolver) => resolver.explain(self.clock.now(), &self.snapshot(), hop),
+            None => Vec::new(),
         }
     }
 

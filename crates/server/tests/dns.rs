@@ -8,11 +8,14 @@ mod zone;
 use hickory_proto::rr::RecordType;
 use ringway_core::flow::Transport;
 use ringway_server::server::{Running, Startup};
+use serde_json::Value;
 use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use world::{LONG, V4, address as listener, serve, udp_to};
 use zone::{Reply, Zone, address, alias, lasting, naptr, srv};
 
@@ -425,4 +428,84 @@ fn k3_an_answer_that_changes_outruns_no_check() {
     }
     assert_eq!((open.heard(), inside.heard()), (2, 0));
     server.shutdown(Duration::ZERO);
+}
+
+/// The program as a process; it is killed when this is dropped.
+struct Process {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Process {
+    fn start(dns: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = format!(
+            "[server]\nlisten = [\"udp:127.0.0.1:0\"]\n[dns]\nservers = [\"{dns}\"]\n\
+             [[peer]]\nname = \"phones\"\nnetworks = [\"127.0.0.0/8\"]\n"
+        );
+        std::fs::write(folder.path().join("ringway.toml"), config).unwrap();
+        let mut command = command(&folder, &["serve"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { child: command.spawn().unwrap(), folder }
+    }
+
+    fn json(&self, words: &[&str]) -> Option<Value> {
+        let output = command(&self.folder, &[&["-o", "json"], words].concat()).output().unwrap();
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    fn address(&self) -> SocketAddr {
+        let end = Instant::now() + LONG;
+        loop {
+            let status = self.json(&["status"]).filter(|s| s["process"] == self.child.id());
+            if let Some(status) = status {
+                return status["listeners"][0]["address"].as_str().unwrap().parse().unwrap();
+            }
+            assert!(Instant::now() < end, "it does not start");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(folder: &TempDir, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+    command.env_clear().env("RINGWAY_CONFIG", folder.path().join("ringway.toml"));
+    command.env("RINGWAY_DATA_DIR", folder.path().join("data")).args(words);
+    command
+}
+
+// The program itself, from its configuration to what it tells about a route.
+#[test]
+fn ringway_serve_fails_over_and_explains_where_names_lead() {
+    let (dead, far) = (Far::silent(), Far::answering(BUSY));
+    let ports = [dead.at.port(), far.at.port()];
+    let zone = Zone::start(move |name, kind| pair(name, kind, ports));
+    let process = Process::start(zone.address);
+    let phone = Phone(udp_to(process.address()));
+    let add = command(&process.folder, &["account", "add", "alice@example.org"]).output().unwrap();
+    assert!(add.status.success(), "{}", String::from_utf8_lossy(&add.stderr));
+    let look_up = |to: &str| -> Vec<String> {
+        let route = ["route", "explain", "--from", "alice@example.org", "--to", to];
+        let route = process.json(&route).unwrap();
+        let steps = route["steps"].as_array().unwrap().iter();
+        let of_it = steps.filter(|step| step["step"] == "look-up");
+        of_it.map(|step| step["found"].as_str().unwrap().to_owned()).collect()
+    };
+    let [first, second] = [dead.at, far.at].map(|at| format!("udp {at}"));
+    assert_eq!(look_up("sip:bob@pair.test"), [first.clone(), second.clone()]);
+    let (status, after) = phone.ask("INVITE", "sip:bob@pair.test");
+    assert!(status == BUSY && after < Duration::from_secs(4), "{status} after {after:?}");
+    let (status, after) = phone.ask("INVITE", "sip:bob@pair.test");
+    assert!(status == BUSY && after < FAST, "{status} after {after:?}");
+    let failed = format!("{first}, which failed lately");
+    assert_eq!(look_up("sip:bob@pair.test"), [second, failed]);
+    assert_eq!(look_up("sip:bob@nobody.test"), ["nobody.test leads nowhere"]);
 }

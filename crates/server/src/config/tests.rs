@@ -38,6 +38,9 @@ fn everything_can_be_said() {
         algorithms = ["sha-512-256", "MD5"]
         [routing]
         ring = "20s"
+        reach = ["127.0.0.0/8"]
+        [dns]
+        servers = ["192.0.2.53", "[2001:db8::53]:5353"]
         [streams]
         proxy_protocol_from = ["10.0.0.0/8", "::1"]
         connections = 10
@@ -66,6 +69,9 @@ fn everything_can_be_said() {
     assert_eq!(config.settings.algorithms, [Algorithm::Sha512_256, Algorithm::Md5]);
     assert_eq!(config.settings.expires_max_s, 86_400);
     assert_eq!(config.settings.ring_s, 20);
+    assert_eq!(config.settings.reach, [("127.0.0.0".parse().expect("an address"), 8)]);
+    let servers = ["192.0.2.53:53", "[2001:db8::53]:5353"];
+    assert_eq!(config.dns, servers.map(|at| at.parse().expect("an address")));
     assert_eq!(config.streams.idle, Duration::from_secs(7_200));
     assert_eq!(config.balancers[0], ("10.0.0.0".parse().expect("an address"), 8));
     assert_eq!(config.balancers.len(), 2);
@@ -86,6 +92,20 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         "did you mean \"listen\"?",
     ),
     ("[sever]", "1:2", 2, "there is no section [sever]", "did you mean \"server\"?"),
+    (
+        "[dns]\nservers = [\"ns.example.org\"]",
+        "2:12",
+        3,
+        "dns.servers cannot be \"ns.example.org\"",
+        "an address like 192.0.2.1 or 2001:db8::1 is needed",
+    ),
+    (
+        "[dns]\nservers = [\"0.0.0.0:53\"]",
+        "2:12",
+        3,
+        "dns.servers cannot be \"0.0.0.0:53\"",
+        "nobody can be asked there",
+    ),
     (
         "domains = []",
         "1:1",

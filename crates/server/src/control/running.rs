@@ -4,7 +4,7 @@ use crate::accounts;
 use crate::control::trace;
 use crate::control::views::{
     AccountView, CallView, CountersView, ListenerView, RegistrationView, RouteView, StatusView,
-    StoreView, TransactionsView,
+    StepView, StoreView, TransactionsView,
 };
 use crate::control::{Change, Each, Failure, Far, Kind, Reply, Request};
 use crate::engine::{Engine, Work};
@@ -12,6 +12,7 @@ use crate::limits;
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::{Command, CommitToken, Write};
 use ringway_core::route::explain::explain;
+use ringway_core::route::plan::Way;
 use ringway_store::{Refused, StoreError};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -226,7 +227,15 @@ impl Running {
     fn explain(&self, from: &str, to: &str) -> RouteView {
         let snapshot = self.engine.snapshot();
         let here = (self.engine.setup(), &*snapshot);
-        RouteView::from(&explain(here, (from, to), |aor| self.engine.locate(aor)))
+        let told = explain(here, (from, to), |aor| self.engine.locate(aor));
+        let mut view = RouteView::from(&told);
+        for branch in told.plan.groups.iter().flat_map(|group| &group.branches) {
+            if let Way::Lookup(hop) = &branch.way {
+                let found = self.engine.explain_next_hop(hop).into_iter();
+                view.steps.extend(found.map(|found| StepView { step: "look-up".into(), found }));
+            }
+        }
+        view
     }
 }
 

@@ -18,6 +18,7 @@ use ringway_core::boundary::{Answer, AskId};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::keys::Keys;
 use ringway_core::locate::{Avoided, NextHop, Records, Search, Target, Usable};
+use ringway_core::snapshot::Snapshot;
 use ringway_core::time::Instant as Now;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -100,6 +101,25 @@ impl Resolver {
             }
         });
         Ok(())
+    }
+
+    /// Looks a next hop up for a person. The thread waits.
+    pub(crate) fn explain(&self, now: Now, snapshot: &Snapshot, hop: &NextHop) -> Vec<String> {
+        let finder = &self.finder;
+        let targets = self.runtime.block_on(finder.search(hop, 0));
+        let flows = finder.flows(now, hop, &targets);
+        if flows.is_empty() {
+            return vec![format!("{} leads nowhere", String::from_utf8_lossy(&hop.host))];
+        }
+        let shown = |flow: &Flow| {
+            let note = match () {
+                () if !snapshot.may_reach(flow.remote.ip()) => ", which may not be called",
+                () if finder.avoided().is_avoided(now, flow) => ", which failed lately",
+                () => "",
+            };
+            format!("{} {}{note}", flow.transport, flow.remote)
+        };
+        flows.iter().map(shown).collect()
     }
 
     /// A next hop failed (RFC 3263 §4.3): all partitions try others first.

@@ -212,6 +212,54 @@ mod tests {
         }
     }
 
+    // K1: bytes that begin as an answer and end as anything: read or refused, in no time, and
+    // never with more than was asked for.
+    #[test]
+    fn k1_mangled_answers_are_read_or_refused() {
+        let srv = |n: u16| RData::SRV(SRV::new(n, 0, 5060, name(&format!("h{n}.example."))));
+        let samples = [
+            response(&[("a.example.", 60, a(1)), ("b.example.", 60, alias("c.example."))]),
+            response(&(0..20).map(|n| ("a.example.", 60, srv(n))).collect::<Vec<_>>()),
+            response(&[("a.example.", 60, alias("b.example.")), ("b.example.", 60, a(2))]),
+        ];
+        let samples = samples.map(|sample| sample.to_vec().expect("bytes"));
+        let (mut state, mut taken, mut refused) = (7_u64, 0, 0);
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888);
+            (state >> 33) as usize % end
+        };
+        for round in 0..30_000 {
+            let mut bytes = samples[round % samples.len()].clone();
+            for _ in 0..=below(4) {
+                let at = below(bytes.len());
+                match below(3) {
+                    0 => bytes[at] = below(256) as u8,
+                    // Where names point to.
+                    1 => bytes[at] = 0xc0,
+                    _ => bytes.truncate(at.max(1)),
+                }
+            }
+            let Ok(message) = Message::from_vec(&bytes) else {
+                refused += 1;
+                continue;
+            };
+            for kind in [Kind::A, Kind::Srv, Kind::Naptr] {
+                match read(&message, &name("a.example."), kind) {
+                    Some(Said::Records(Records::Addresses(ips), _)) => {
+                        assert!(kind == Kind::A && ips.len() <= message.answers.len());
+                        taken += 1;
+                    }
+                    Some(Said::Records(Records::Srv(records), _)) => {
+                        assert!(kind == Kind::Srv && records.len() <= message.answers.len());
+                        taken += 1;
+                    }
+                    Some(_) | None => {}
+                }
+            }
+        }
+        assert!(taken > 1_000 && refused > 1_000, "{taken} taken, {refused} refused");
+    }
+
     #[test]
     fn k1_of_a_thousand_records_some_are_taken() {
         let srv = |n: u16| RData::SRV(SRV::new(n, 0, 5060, name(&format!("h{n}.example."))));
