@@ -59,7 +59,10 @@ def there(program):
 
 
 def install(programs):
-    packages = [package for name in programs for package in PROGRAMS[name][0]]
+    install_packages([package for name in programs for package in PROGRAMS[name][0]])
+
+
+def install_packages(packages):
     if not packages or os.geteuid() != 0 or not shutil.which("apt-get"):
         return
     say(f"installing {' '.join(packages)}")

@@ -29,11 +29,14 @@ class Pjsua(Phone):
             "password": self.account.password,
             "server": self.server,
             "transport": self.transport,
+            "host": self.host,
+            "keep_alive_s": self.options.get("keep_alive_s", 15),
             "contact_params": self.options.get("contact_params", ""),
             "folder": str(self.folder),
             "ca": self.options["ca"],
             "sip_port": self.sip_port,
             "rtp_port": self.rtp_ports[0],
+            "rtp_range": len(self.rtp_ports) - 2,
         }
         command = [str(self.python), str(CHILD), json.dumps(setup)]
         with open(self.output, "wb") as output:

@@ -32,7 +32,10 @@ class Call(pjsua2.Call):
         elif info.state == pjsua2.PJSIP_INV_STATE_DISCONNECTED:
             status = info.lastStatusCode
             say("ended", status if status >= 300 else None)
+            # One that goes later would hang up the next call of its number.
             self.phone.gone.append(self)
+            if self.phone.call is self:
+                self.phone.call = None
 
     def onCallMediaState(self, _):
         # Its media list lives only as long as the info itself.
@@ -93,7 +96,7 @@ class Phone:
         endpoint.libInit(config)
         transport = pjsua2.TransportConfig()
         transport.port = setup["sip_port"]
-        transport.boundAddress = transport.publicAddress = "127.0.0.1"
+        transport.boundAddress = transport.publicAddress = setup["host"]
         transport.tlsConfig.CaListFile = setup["ca"]
         transport.tlsConfig.verifyServer = True
         kind = getattr(pjsua2, f"PJSIP_TRANSPORT_{setup['transport'].upper()}")
@@ -115,10 +118,13 @@ class Phone:
         sip.proxies.append(f"sip:{setup['server']};lr;transport={setup['transport']}")
         sip.contactParams = setup["contact_params"]
         media = config.mediaConfig
-        media.transportConfig.boundAddress = "127.0.0.1"
+        media.transportConfig.boundAddress = setup["host"]
         media.transportConfig.port = setup["rtp_port"]
+        # A call whose BYE is not answered yet still has its port when the next one begins.
+        media.transportConfig.portRange = setup["rtp_range"]
         media.lockCodecEnabled = False
         config.natConfig.iceEnabled = False
+        config.natConfig.udpKaIntervalSec = setup["keep_alive_s"]
         return config
 
     def answer(self, status):
@@ -170,6 +176,8 @@ class Phone:
                 self.obey(*words)
             except pjsua2.Error as error:
                 say("failed", f"{words}: {error.info()}")
+            except AttributeError:
+                say("failed", f"{words}: there is no call")
         self.call = None
         self.gone.clear()
         self.buddies.clear()
