@@ -29,6 +29,37 @@ impl Transport {
         matches!(self, Self::Tls | Self::Wss)
     }
 
+    /// Whether we may open a connection ourselves: only a client opens a WebSocket.
+    pub const fn may_be_opened(self) -> bool {
+        !matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// The port of a URI that names none (RFC 3261 §19.1.2, RFC 7118 §5.5).
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
+    }
+
+    /// What a SIP URI with this transport, or none, stands for: one that is `secure` (a SIPS URI,
+    /// or on the way of one) has the same over TLS. `None`: there is no such thing.
+    //= RFC 3261 26.2.2
+    // "note that UDP is not a valid transport for SIPS).  The use of"
+    pub const fn of_uri(named: Option<Self>, secure: bool) -> Option<Self> {
+        match (named, secure) {
+            (Some(Self::Udp), true) => None,
+            (Some(Self::Tcp | Self::Tls) | None, true) => Some(Self::Tls),
+            (Some(Self::Ws | Self::Wss), true) => Some(Self::Wss),
+            (Some(named), false) => Some(named),
+            //= RFC 3263 4.1
+            // "SHOULD use UDP for a SIP URI, and TCP for a SIPS URI"
+            (None, false) => Some(Self::Udp),
+        }
+    }
+
     /// The name in a Via header (RFC 3261 §20.42).
     pub const fn via_name(self) -> &'static str {
         match self {
@@ -47,16 +78,6 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::Tls => "tls",
             Self::Ws | Self::Wss => "ws",
-        }
-    }
-
-    /// The port of a URI that names none (RFC 3261 §19.1.2, RFC 7118 §6).
-    pub const fn default_port(self) -> u16 {
-        match self {
-            Self::Udp | Self::Tcp => 5060,
-            Self::Tls => 5061,
-            Self::Ws => 80,
-            Self::Wss => 443,
         }
     }
 

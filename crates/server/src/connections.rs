@@ -4,13 +4,13 @@ use crate::limits;
 use crate::metrics::{Metrics, count};
 use crate::tcp::StreamLimits;
 use ringway_core::boundary::TransactionRef;
-use ringway_core::flow::{ConnectionId, Flow, SocketId};
+use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId};
 use ringway_core::time::Instant;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Messages waiting for one connection; their bytes have a limit of their own.
 const QUEUE: usize = 4_096;
@@ -34,6 +34,8 @@ impl Parcel {
 pub(crate) struct Feed {
     pub(crate) parcels: mpsc::Receiver<Parcel>,
     pub(crate) queued: Arc<AtomicUsize>,
+    /// Somebody else decided that the connection ends.
+    pub(crate) hang_up: Arc<Notify>,
 }
 
 /// Asks the runtime to open a connection.
@@ -57,10 +59,18 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Table {
     by_id: HashMap<ConnectionId, Line>,
-    by_remote: HashMap<(SocketId, SocketAddr), ConnectionId>,
+    by_remote: HashMap<Far, ConnectionId>,
     per_address: HashMap<IpAddr, usize>,
     /// Stream targets that did not answer, and until when they are left alone.
-    dead: HashMap<(SocketId, SocketAddr), std::time::Instant>,
+    dead: HashMap<Far, std::time::Instant>,
+}
+
+/// Where a connection leads: two names at one address are two places, for the certificate that
+/// proves one says nothing of the other (G8, RFC 5923 §9).
+type Far = (SocketId, SocketAddr, CertifiedName);
+
+fn far(flow: &Flow) -> Far {
+    (flow.socket, flow.remote, flow.certified)
 }
 
 #[derive(Debug)]
@@ -68,6 +78,7 @@ struct Line {
     flow: Flow,
     parcels: mpsc::Sender<Parcel>,
     queued: Arc<AtomicUsize>,
+    hang_up: Arc<Notify>,
 }
 
 impl Connections {
@@ -124,11 +135,27 @@ impl Connections {
         let flow = Flow { connection, ..flow };
         let (sender, parcels) = mpsc::channel(QUEUE);
         let queued = Arc::new(AtomicUsize::new(0));
-        let line = Line { flow, parcels: sender, queued: Arc::clone(&queued) };
+        let hang_up = Arc::new(Notify::new());
+        let (queue, end) = (Arc::clone(&queued), Arc::clone(&hang_up));
+        let line = Line { flow, parcels: sender, queued: queue, hang_up: end };
         table.by_id.insert(connection, line);
-        table.by_remote.insert((flow.socket, flow.remote), connection);
+        table.by_remote.insert(far(&flow), connection);
         *table.per_address.entry(flow.remote.ip().to_canonical()).or_default() += 1;
-        (flow, Feed { parcels, queued })
+        (flow, Feed { parcels, queued, hang_up })
+    }
+
+    /// Notes whom the certificate of a connection that we took speaks for.
+    pub(crate) fn certify(&self, flow: &mut Flow, certified: CertifiedName) {
+        let mut table = self.table();
+        let before = far(flow);
+        flow.certified = certified;
+        if let Some(line) = table.by_id.get_mut(&flow.connection) {
+            line.flow = *flow;
+            if table.by_remote.get(&before) == Some(&flow.connection) {
+                table.by_remote.remove(&before);
+            }
+            table.by_remote.insert(far(flow), flow.connection);
+        }
     }
 
     /// Forgets a connection that has ended.
@@ -137,7 +164,7 @@ impl Connections {
         if table.by_id.remove(&flow.connection).is_none() {
             return;
         }
-        let key = (flow.socket, flow.remote);
+        let key = far(flow);
         if table.by_remote.get(&key) == Some(&flow.connection) {
             table.by_remote.remove(&key);
         }
@@ -158,7 +185,7 @@ impl Connections {
             table.dead.retain(|_, until| *until > now);
         }
         if table.dead.len() < limits::DEAD_TARGETS {
-            table.dead.insert((flow.socket, flow.remote), now + limits::DEAD_TARGET);
+            table.dead.insert(far(flow), now + limits::DEAD_TARGET);
         }
     }
 
@@ -167,18 +194,18 @@ impl Connections {
     pub(crate) fn send(&self, flow: &Flow, parcel: Parcel) -> bool {
         let mut table = self.table();
         let id = if flow.connection == ConnectionId::NONE {
-            table.by_remote.get(&(flow.socket, flow.remote)).copied()
+            table.by_remote.get(&far(flow)).copied()
         } else {
             Some(flow.connection)
         };
         if let Some(line) = id.and_then(|id| table.by_id.get(&id)) {
             return line.push(parcel, &self.metrics);
         }
-        if flow.connection != ConnectionId::NONE {
+        if flow.connection != ConnectionId::NONE || !may_dial(flow) {
             return false;
         }
         let now = std::time::Instant::now();
-        let key = (flow.socket, flow.remote);
+        let key = far(flow);
         if table.dead.get(&key).is_some_and(|until| *until > now)
             || table.by_id.len() >= self.limits.connections
         {
@@ -210,11 +237,19 @@ impl Connections {
     }
 }
 
+/// Browsers are never called, and over TLS nobody is whose certificate has nothing to prove:
+/// what it is worth could not be told (RFC 5922 §7.3).
+fn may_dial(flow: &Flow) -> bool {
+    let proves = flow.certified != CertifiedName::NONE;
+    flow.transport.may_be_opened() && (proves || !flow.transport.is_secure())
+}
+
 impl Line {
     fn push(&self, parcel: Parcel, metrics: &Metrics) -> bool {
         let length = parcel.bytes.len();
         if self.queued.load(Ordering::Relaxed) + length > limits::WRITE_QUEUE {
             count(&metrics.connections_too_slow);
+            self.hang_up.notify_one();
             return false;
         }
         let taken = self.parcels.try_send(parcel).is_ok();

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::metrics::{Metrics, count, count_many};
 use crate::resolver::Resolver;
 use crate::tcp::StreamLimits;
+use crate::tls::CertifiedNames;
 use crate::trace::{Tap, Way};
 use crate::udp::Sockets;
 use ringway_core::boundary::{
@@ -48,6 +49,8 @@ pub struct Engine {
     pub(crate) sockets: Sockets,
     pub(crate) connections: Connections,
     pub(crate) tap: Tap,
+    /// What certificates prove, by the hashes in flows.
+    pub(crate) certified: Arc<CertifiedNames>,
     /// What partitions had counted that were given up: counters never go back.
     given_up: Mutex<Counters>,
     store: OnceLock<GroupCommit>,
@@ -132,6 +135,7 @@ impl Engine {
         Self {
             partitions: (0..partitions).map(partition).collect(),
             events: Events::new(Arc::clone(&metrics)),
+            certified: Arc::new(CertifiedNames::new(setup.keys.as_ref().clone())),
             connections: Connections::new(Arc::clone(&metrics), clock.started(), streams),
             metrics,
             snapshot: RwLock::new(snapshot),

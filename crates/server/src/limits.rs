@@ -16,8 +16,8 @@ pub const SOCKET_BUFFER: usize = 4 << 20;
 pub const CONNECTIONS: usize = 100_000;
 /// Stream connections from one address: a whole office behind one router fits.
 pub const CONNECTIONS_PER_ADDRESS: usize = 2_000;
-/// Bytes waiting to be written to one connection; a reader so slow is cut off.
-pub const WRITE_QUEUE: usize = 512 << 10;
+/// Bytes waiting to be written to one connection; a reader so slow is cut off (G3).
+pub const WRITE_QUEUE: usize = 256 << 10;
 /// A connection on which nothing arrives is closed (RFC 3261 §18 asks for at least 64·T1).
 pub const IDLE: Duration = Duration::from_secs(600);
 /// A balancer must have said by then for whom a connection is: it does so with its first packet.
@@ -41,6 +41,53 @@ pub const DEAD_TARGETS: usize = 4_096;
 pub const LOOKUP: Duration = Duration::from_millis(4_500);
 /// Rounds of questions in one look-up: NAPTR, SRV, addresses (RFC 3263 §4).
 pub const LOOKUP_STEPS: u32 = 3;
+/// TLS and WebSocket handshakes must be done by then (G1).
+pub const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Handshakes under way: each costs a signature, and half of them wait for a slow far side (G5).
+pub const HANDSHAKES: usize = 512;
+/// A connection that was accepted must have sent its first whole message by then (G1).
+pub const FIRST_MESSAGE: Duration = Duration::from_secs(10);
+/// Out of descriptors, connections are accepted again after this time (G2).
+pub const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// Names of a client's certificate that are looked at.
+pub const CERTIFICATE_NAMES: usize = 64;
+/// Bytes that were sent must be acknowledged by then, or the far side is gone (G4).
+pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
+/// A silent connection is probed after this time …
+pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// … and so often until it is given up.
+pub const KEEP_ALIVE_PROBE: Duration = Duration::from_secs(10);
+/// Bytes of a message in a WebSocket: as many as of any other (A4).
+pub const WS_MESSAGE: usize = 64 << 10;
+/// Fragments of a message in a WebSocket: browsers send one (G11).
+pub const WS_FRAGMENTS: usize = 16;
+/// Bytes of the HTTP request that opens a WebSocket: browsers send under one thousand, and cookies.
+pub const WS_HANDSHAKE: usize = 8 << 10;
+/// Headers of that request.
+pub const WS_HEADERS: usize = 64;
+/// Pings from the far side in one second (G11).
+pub const WS_PINGS_PER_SECOND: u32 = 2;
+/// A WebSocket that is silent is pinged so often: routers forget a silent one after half a minute.
+pub const WS_PING: Duration = Duration::from_secs(25);
+/// A message for a WebSocket that has been silent for so long is followed by a ping: a caller
+/// shall soon hear that the browser is dead.
+pub const WS_SILENT: Duration = Duration::from_secs(2);
+/// A ping must be answered by then.
+pub const WS_PONG: Duration = Duration::from_secs(5);
+/// Answers to keep-alives that wait to be written.
+pub const ASIDES: usize = 8;
+/// Names that certificates must prove, remembered in two generations.
+pub const CERTIFIED_NAMES: usize = 8_192;
+/// Bytes of a file with certificates or a key: a bundle of all public roots fits.
+pub const PEM_BYTES: u64 = 4 << 20;
+/// Certificates are looked at so often for changes.
+pub const CERTIFICATE_WATCH: Duration = Duration::from_secs(30);
+/// Days that a certificate of our own making is good for: some clients take none of more than 825.
+pub const OWN_CERTIFICATE_DAYS: i64 = 800;
+/// Days before its end at which it is made anew, with the same key.
+pub const OWN_CERTIFICATE_RENEW_DAYS: i64 = 60;
+/// Days before the end of a certificate from which on people are warned.
+pub const CERTIFICATE_WARN_DAYS: i64 = 14;
 /// Look-ups under way.
 pub const LOOKUPS: usize = 256;
 /// A name server must answer within this time; then it, or another one, is asked again.

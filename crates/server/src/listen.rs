@@ -109,10 +109,11 @@ fn bind_once(
         for ip in expand(endpoint.address) {
             let transport = endpoint.transport;
             // UDP and TCP on one free port: the second asks for what the first got.
-            let twin = bound
-                .listeners
-                .iter()
-                .find(|l| endpoint.port == 0 && l.local.ip() == ip && l.transport != transport);
+            let pair = [Transport::Udp, Transport::Tcp];
+            let twin = bound.listeners.iter().find(|l| {
+                let both = pair.contains(&transport) && pair.contains(&l.transport);
+                endpoint.port == 0 && l.local.ip() == ip && l.transport != transport && both
+            });
             let port = twin.map_or(endpoint.port, |twin| twin.local.port());
             let address = SocketAddr::new(ip, port);
             let cannot = |cause| CannotListen { transport, address, cause };

@@ -28,6 +28,24 @@ pub struct Metrics {
     pub connections_timed_out: AtomicU64,
     /// Connections closed because the far side read too slowly.
     pub connections_too_slow: AtomicU64,
+    /// Connections that could not be accepted or prepared: descriptors or memory were short.
+    pub accepts_failed: AtomicU64,
+    /// Handshakes refused because too many were under way.
+    pub handshakes_refused: AtomicU64,
+    /// Handshakes of TLS or WebSocket that failed.
+    pub handshakes_failed: AtomicU64,
+    /// Handshakes that were not done in time.
+    pub handshakes_timed_out: AtomicU64,
+    /// Connections of ours that ended because the certificate there was not believed.
+    pub certificates_refused: AtomicU64,
+    /// Certificates or keys of ours that could not be loaded.
+    pub certificates_failed: AtomicU64,
+    /// HTTP requests that did not become a WebSocket.
+    pub websockets_refused: AtomicU64,
+    /// WebSockets closed because they broke a rule.
+    pub websockets_broken: AtomicU64,
+    /// WebSockets closed because they did not answer a ping.
+    pub websockets_silent: AtomicU64,
     /// Messages lost to a panic.
     pub panics: AtomicU64,
     /// Inputs from which more followed than is allowed.
@@ -123,7 +141,7 @@ pub fn render_prometheus(numbers: &Numbers, shell: &Metrics) -> String {
     text
 }
 
-fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 24] {
+fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 33] {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     [
         ("ringway_datagrams_received_total", read(&shell.datagrams_received)),
@@ -136,6 +154,15 @@ fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 24] {
         ("ringway_proxy_headers_refused_total", read(&shell.proxy_headers_refused)),
         ("ringway_connections_timed_out_total", read(&shell.connections_timed_out)),
         ("ringway_connections_too_slow_total", read(&shell.connections_too_slow)),
+        ("ringway_accepts_failed_total", read(&shell.accepts_failed)),
+        ("ringway_handshakes_refused_total", read(&shell.handshakes_refused)),
+        ("ringway_handshakes_failed_total", read(&shell.handshakes_failed)),
+        ("ringway_handshakes_timed_out_total", read(&shell.handshakes_timed_out)),
+        ("ringway_certificates_refused_total", read(&shell.certificates_refused)),
+        ("ringway_certificates_failed_total", read(&shell.certificates_failed)),
+        ("ringway_websockets_refused_total", read(&shell.websockets_refused)),
+        ("ringway_websockets_broken_total", read(&shell.websockets_broken)),
+        ("ringway_websockets_silent_total", read(&shell.websockets_silent)),
         ("ringway_panics_total", read(&shell.panics)),
         ("ringway_steps_cut_total", read(&shell.steps_cut)),
         ("ringway_log_lines_dropped_total", read(&shell.log_lines_dropped)),

@@ -11,9 +11,11 @@ use crate::limits;
 use crate::listen::{self, CannotListen, Endpoint};
 use crate::metrics::{Metrics, count};
 use crate::resolver::Resolver;
-use crate::tcp::{self, StreamLimits};
+use crate::tcp::{self, StreamLimits, Streams};
+use crate::tls::{Names, Tls, TlsError, TlsSetup};
 use crate::trace::{self, Tap};
 use crate::udp::{self, Sockets};
+use crate::ws::Origins;
 use ringway_core::account::Account;
 use ringway_core::boundary::{Answer, AskId, Command, CommitToken};
 use ringway_core::flow::{Listener, SocketId};
@@ -27,10 +29,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle as Task;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// What a server is started with; already checked.
 #[derive(Clone, Debug)]
@@ -60,6 +63,10 @@ pub struct Startup {
     /// The load balancers before us, as address and prefix length: their connections begin with a
     /// PROXY header.
     pub balancers: Vec<(IpAddr, u8)>,
+    /// Certificates, keys and trust.
+    pub tls: TlsSetup,
+    /// Pages of which origins may open a WebSocket besides those of our own domains.
+    pub origins: Origins,
     /// Where the control socket stands; `None` is nowhere.
     pub control: Option<PathBuf>,
 }
@@ -82,6 +89,8 @@ pub enum CannotStart {
     Store(StoreError),
     /// The control socket could not be had.
     Control(CannotControl),
+    /// A certificate or a key could not be had.
+    Tls(TlsError),
     /// The system gave no thread, or no randomness.
     System(io::Error),
 }
@@ -92,6 +101,7 @@ impl fmt::Display for CannotStart {
             Self::Listen(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Control(error) => error.fmt(f),
+            Self::Tls(error) => write!(f, "no certificate for TLS: {error}"),
             Self::System(error) => write!(f, "the system refused to start us: {error}"),
         }
     }
@@ -117,6 +127,12 @@ impl From<StoreError> for CannotStart {
     }
 }
 
+impl From<TlsError> for CannotStart {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
 impl From<io::Error> for CannotStart {
     fn from(error: io::Error) -> Self {
         Self::System(error)
@@ -132,6 +148,7 @@ pub struct Running {
     workers: Vec<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     control: Option<ControlSocket>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Starts the server. When it returns, messages are answered.
@@ -165,6 +182,7 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
         partitions: limits::PARTITIONS,
     }));
     let restored = restore(&engine, &mut *store)?;
+    let tls = begin_tls(startup, &engine)?;
     // After the data: who has them is the one who may take the place of a stale socket.
     let control = startup.control.as_deref().map(control::bind).transpose()?;
     let runtime = Builder::new_multi_thread()
@@ -180,8 +198,8 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
     let stop = Arc::new(AtomicBool::new(false));
     let administration = Administration::new(Arc::clone(&engine), pending, &startup.domains);
     let (accepting, threads) = (Vec::new(), Vec::new());
-    let mut running = Running { engine, runtime, accepting, workers: threads, stop, control };
-    running.accepting = running.begin_streams(bound.tcp, &startup.balancers)?;
+    let mut running = Running { engine, runtime, accepting, workers: threads, stop, control, tls };
+    running.accepting = running.begin_streams(bound.tcp, startup)?;
     if let Err(error) = running.begin_workers(workers) {
         running.shutdown(Duration::ZERO);
         return Err(error.into());
@@ -209,6 +227,80 @@ fn snapshot(startup: &Startup, store: &mut dyn Store) -> Result<Snapshot, StoreE
     }
     accounts::set_domains(&mut snapshot, &startup.domains);
     Ok(snapshot)
+}
+
+/// Certificates, where somebody listens for TLS.
+fn begin_tls(startup: &Startup, engine: &Engine) -> Result<Option<Arc<Tls>>, TlsError> {
+    if !engine.listeners().iter().any(|listener| listener.transport.is_secure()) {
+        return Ok(None);
+    }
+    let folder = match &startup.data {
+        Data::Folder(folder) => Some(folder.clone()),
+        Data::Memory => None,
+    };
+    let tls = Tls::new(&startup.tls, folder, &own_names(engine))?;
+    tell_certificates(&tls);
+    Ok(Some(Arc::new(tls)))
+}
+
+/// What a certificate of our own making vouches for.
+fn own_names(engine: &Engine) -> Names {
+    let snapshot = engine.snapshot();
+    let first = snapshot.default_domain.iter();
+    let domains = first.chain(&snapshot.domains);
+    let mut names = Names::default();
+    for domain in domains.filter_map(|domain| std::str::from_utf8(domain).ok()) {
+        match domain.parse::<IpAddr>() {
+            Ok(_) => {}
+            Err(_) if names.domains.iter().any(|known| known == domain) => {}
+            Err(_) => names.domains.push(domain.to_owned()),
+        }
+    }
+    for listener in engine.listeners().iter().filter(|l| l.transport.is_secure()) {
+        for ip in [listener.local.ip(), listener.public().ip()] {
+            if !names.addresses.contains(&ip) {
+                names.addresses.push(ip);
+            }
+        }
+    }
+    names
+}
+
+/// Says in the log until when our certificates are good.
+fn tell_certificates(tls: &Tls) {
+    let now = SystemTime::now();
+    for said in &tls.current().certificates {
+        let (names, days) = (said.names.join(" "), said.days_left(now));
+        if days < limits::CERTIFICATE_WARN_DAYS {
+            warn!(event = "certificate", names, days, "it ends soon, or has ended");
+        } else {
+            info!(event = "certificate", names, days);
+        }
+    }
+}
+
+/// Reads certificates anew where they have changed; what is in force stays if that fails.
+fn refresh_tls(engine: &Engine, tls: &Tls, always: bool) {
+    match tls.refresh(&own_names(engine), always) {
+        Ok(false) => {}
+        Ok(true) => tell_certificates(tls),
+        Err(reason) => {
+            count(&engine.metrics.certificates_failed);
+            error!(event = "certificate_failed", %reason, "what was loaded before stays in use");
+        }
+    }
+}
+
+/// Looks at the files of certificates for ever.
+async fn watch_tls(engine: Arc<Engine>, tls: Arc<Tls>) {
+    loop {
+        tokio::time::sleep(limits::CERTIFICATE_WATCH).await;
+        let (engine, tls) = (Arc::clone(&engine), Arc::clone(&tls));
+        let looked = tokio::task::spawn_blocking(move || refresh_tls(&engine, &tls, false));
+        if looked.await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Gives the partitions the bindings that are kept, but for those of nobody: one that was under
@@ -265,21 +357,25 @@ impl Running {
     fn begin_streams(
         &self,
         listeners: Vec<(u16, std::net::TcpListener)>,
-        balancers: &[(IpAddr, u8)],
+        startup: &Startup,
     ) -> io::Result<Vec<Task<()>>> {
         let _inside = self.runtime.enter();
+        let streams = Arc::new(Streams {
+            engine: Arc::clone(&self.engine),
+            tls: self.tls.clone(),
+            origins: startup.origins.clone(),
+            balancers: Balancers::new(startup.balancers.clone()),
+            handshakes: Semaphore::new(limits::HANDSHAKES),
+        });
         if let Some(dials) = self.engine.connections.take_dials() {
-            self.runtime.spawn(tcp::dial(Arc::clone(&self.engine), dials));
+            self.runtime.spawn(tcp::dial(Arc::clone(&streams), dials));
         }
-        let balancers = Arc::new(Balancers::new(balancers.to_vec()));
+        if let Some(tls) = &self.tls {
+            self.runtime.spawn(watch_tls(Arc::clone(&self.engine), Arc::clone(tls)));
+        }
         let begin = |(socket, listener)| {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let accept = tcp::accept(
-                Arc::clone(&self.engine),
-                Arc::clone(&balancers),
-                SocketId(socket),
-                listener,
-            );
+            let accept = tcp::accept(Arc::clone(&streams), SocketId(socket), listener);
             Ok(self.runtime.spawn(accept))
         };
         listeners.into_iter().map(begin).collect()
@@ -302,6 +398,13 @@ impl Running {
             self.workers.push(thread::Builder::new().name(name).spawn(work)?);
         }
         Ok(())
+    }
+
+    /// Reads certificates and keys anew; connections and calls go on with what they have.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            refresh_tls(&self.engine, tls, true);
+        }
     }
 
     /// The sockets it listens on, with the ports it got.

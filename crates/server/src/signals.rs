@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT: the first asks for a graceful end, the second ends at once.
+//! SIGTERM and SIGINT: the first asks for a graceful end, the second ends at once. SIGHUP asks
+//! for certificates to be read anew.
 
 use crate::limits;
 use std::io;
@@ -12,7 +13,16 @@ use tokio::time::{sleep, timeout};
 /// The signals of this process, from now on.
 #[derive(Debug)]
 pub struct Signals {
-    first: Receiver<()>,
+    told: Receiver<Told>,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// To end gracefully.
+    Stop,
+    /// To read certificates anew.
+    Reload,
 }
 
 impl Signals {
@@ -22,30 +32,38 @@ impl Signals {
     /// If the system gives no thread or no handler.
     pub fn listen() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (mut terminate, mut interrupt) = {
+        let (mut terminate, mut interrupt, mut hang_up) = {
             let _inside = runtime.enter();
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+            let terminate = signal(SignalKind::terminate())?;
+            (terminate, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
         };
-        let (tell, first) = sync_channel(1);
+        let (tell, told) = sync_channel(1);
         thread::Builder::new().name("signals".into()).spawn(move || {
             runtime.block_on(async move {
-                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+                loop {
+                    tokio::select! {
+                        _ = terminate.recv() => break,
+                        _ = interrupt.recv() => break,
+                        // One that waits already serves this one, too.
+                        _ = hang_up.recv() => drop(tell.try_send(Told::Reload)),
+                    }
+                }
                 sleep(limits::SIGNALS_TOGETHER).await;
                 drain(&mut terminate).await;
                 drain(&mut interrupt).await;
                 // Nobody waits any more: then it ends by itself.
-                let _ = tell.send(());
+                let _ = tell.send(Told::Stop);
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
                 std::process::exit(limits::EXIT_INTERRUPTED);
             });
         })?;
-        Ok(Self { first })
+        Ok(Self { told })
     }
 
-    /// Waits for the first one, which may have come already.
-    pub fn wait(&self) {
+    /// Waits for the next one, which may have come already.
+    pub fn wait(&self) -> Told {
         // The other end is never let go of before it has told.
-        let _ = self.first.recv();
+        self.told.recv().unwrap_or(Told::Stop)
     }
 }
 

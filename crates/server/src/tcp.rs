@@ -1,24 +1,26 @@
-//! Streams: each connection is a task that frames what comes, runs the partitions itself, and
-//! writes what is queued for it.
+//! Streams from their listeners, and those that we open: up to the point where SIP messages can
+//! pass ([`stream`](crate::stream) goes on from there).
 
 use crate::balancer::{Balancers, Refused};
-use crate::connections::{Dial, Feed, Parcel};
-use crate::engine::{Engine, Work};
+use crate::connections::{Dial, Feed};
+use crate::engine::Engine;
 use crate::limits;
 use crate::metrics::count;
+use crate::stream::{self, Codec};
+use crate::tls::{Tls, identities};
+use crate::ws::{self, Origins};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
-use ringway_wire::{Frame, FrameError, Framer, Framing, Index, parse};
-use std::cell::RefCell;
+use rustls::pki_types::{CertificateDer, ServerName};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
-use tracing::warn;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tracing::{debug, warn};
 
 /// What stream connections may do.
 #[derive(Clone, Copy, Debug)]
@@ -44,10 +46,21 @@ impl Default for StreamLimits {
     }
 }
 
-thread_local! {
-    /// The connections that a thread serves have none of their own: most are idle.
-    static WORK: RefCell<Work> = RefCell::default();
+/// What connections need besides the engine.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) engine: Arc<Engine>,
+    /// There is none where nobody listens for TLS.
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) origins: Origins,
+    pub(crate) balancers: Balancers,
+    pub(crate) handshakes: Semaphore,
 }
+
+/// Bytes both ways, in clear or not.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// Binds a listener. Port 0 takes a free one.
 ///
@@ -67,239 +80,215 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Accepts connections for ever.
-pub(crate) async fn accept(
-    engine: Arc<Engine>,
-    balancers: Arc<Balancers>,
-    socket: SocketId,
-    listener: TcpListener,
-) {
+pub(crate) async fn accept(streams: Arc<Streams>, socket: SocketId, listener: TcpListener) {
+    let engine = &streams.engine;
+    let Some(listens) = engine.listeners().get(usize::from(socket.0)) else { return };
+    let transport = listens.transport;
     loop {
         let Ok((stream, remote)) = listener.accept().await else {
             // Out of descriptors or memory: others must finish first.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            count(&engine.metrics.accepts_failed);
+            tokio::time::sleep(limits::ACCEPT_AGAIN).await;
             continue;
         };
-        let connection = ConnectionId::NONE;
-        let flow = Flow {
-            socket,
-            transport: Transport::Tcp,
-            connection,
-            remote,
-            certified: CertifiedName::NONE,
-        };
-        if balancers.hold(remote.ip()) {
-            tokio::spawn(behind(Arc::clone(&engine), Arc::clone(&balancers), flow, stream));
+        let (connection, certified) = (ConnectionId::NONE, CertifiedName::NONE);
+        let flow = Flow { socket, transport, connection, remote, certified };
+        if streams.balancers.hold(remote.ip()) {
+            tokio::spawn(behind(Arc::clone(&streams), flow, stream));
         } else {
-            begin(&engine, flow, stream);
+            begin(&streams, flow, stream);
         }
     }
 }
 
 /// A connection of a balancer says first for whom it is.
-async fn behind(
-    engine: Arc<Engine>,
-    balancers: Arc<Balancers>,
-    mut flow: Flow,
-    mut stream: TcpStream,
-) {
-    match balancers.introduced(&mut stream).await {
+async fn behind(streams: Arc<Streams>, mut flow: Flow, mut stream: TcpStream) {
+    match streams.balancers.introduced(&mut stream).await {
         Ok(client) => {
             flow.remote = client.unwrap_or(flow.remote);
-            begin(&engine, flow, stream);
+            begin(&streams, flow, stream);
         }
         Err(Refused::Silent) => {}
         Err(reason) => {
-            count(&engine.metrics.proxy_headers_refused);
+            count(&streams.engine.metrics.proxy_headers_refused);
             warn!(event = "proxy_header_refused", src = %flow.remote, %reason);
         }
     }
 }
 
-fn begin(engine: &Arc<Engine>, flow: Flow, stream: TcpStream) {
-    if let Some((flow, feed)) = engine.connections.accept(flow) {
-        tokio::spawn(serve(Arc::clone(engine), flow, stream, feed));
+fn begin(streams: &Arc<Streams>, flow: Flow, stream: TcpStream) {
+    if let Some((flow, feed)) = streams.engine.connections.accept(flow) {
+        tokio::spawn(taken(Arc::clone(streams), flow, stream, feed));
     }
 }
 
 /// Opens the connections that are asked for.
-pub(crate) async fn dial(engine: Arc<Engine>, mut dials: mpsc::Receiver<Dial>) {
+pub(crate) async fn dial(streams: Arc<Streams>, mut dials: mpsc::Receiver<Dial>) {
     while let Some(Dial { flow, feed }) = dials.recv().await {
-        let engine = Arc::clone(&engine);
-        tokio::spawn(async move {
-            match timeout(limits::CONNECT, open(&engine, &flow)).await {
-                Ok(Ok(stream)) => serve(engine, flow, stream, feed).await,
-                Ok(Err(_)) | Err(_) => {
-                    engine.connections.is_dead(&flow);
-                    give_up(&engine, flow, feed);
+        tokio::spawn(opened(Arc::clone(&streams), flow, feed));
+    }
+}
+
+/// The life of a connection that we took.
+async fn taken(streams: Arc<Streams>, mut flow: Flow, stream: TcpStream, feed: Feed) {
+    let engine = &streams.engine;
+    prepare(engine, &stream);
+    if flow.transport == Transport::Tcp {
+        let (reader, writer) = stream.into_split();
+        return stream::serve(engine, (flow, true), (reader, writer), feed, Codec::stream()).await;
+    }
+    let Ok(permit) = streams.handshakes.try_acquire() else {
+        count(&engine.metrics.handshakes_refused);
+        return stream::give_up(engine, flow, feed);
+    };
+    let shaken = timeout(limits::HANDSHAKE, streams.shake_hands(&mut flow, stream)).await;
+    drop(permit);
+    let (stream, codec) = match shaken {
+        Ok(Ok(ready)) => ready,
+        Ok(Err(reason)) => {
+            count(&engine.metrics.handshakes_failed);
+            let (src, transport) = (flow.remote, flow.transport);
+            debug!(event = "handshake_failed", %src, %transport, %reason);
+            return stream::give_up(engine, flow, feed);
+        }
+        Err(_) => {
+            count(&engine.metrics.handshakes_timed_out);
+            return stream::give_up(engine, flow, feed);
+        }
+    };
+    stream::serve(engine, (flow, true), tokio::io::split(stream), feed, codec).await;
+}
+
+/// The life of a connection that we open.
+async fn opened(streams: Arc<Streams>, flow: Flow, feed: Feed) {
+    let engine = &streams.engine;
+    let codec = Codec::stream();
+    let failed = match timeout(limits::CONNECT, streams.open(&flow)).await {
+        Ok(Ok((stream, None))) => {
+            let halves = stream.into_split();
+            return stream::serve(engine, (flow, false), halves, feed, codec).await;
+        }
+        Ok(Ok((stream, Some(domain)))) => {
+            match timeout(limits::HANDSHAKE, streams.secure(&domain, stream)).await {
+                Ok(Ok(stream)) => {
+                    let halves = tokio::io::split(stream);
+                    return stream::serve(engine, (flow, false), halves, feed, codec).await;
                 }
+                Ok(Err(reason)) => {
+                    // Nothing was sent, and it is not tried in clear (G7).
+                    count(&engine.metrics.certificates_refused);
+                    let remote = flow.remote;
+                    warn!(event = "tls_failed", domain, %remote, %reason);
+                    Some(reason)
+                }
+                Err(_) => None,
             }
-        });
-    }
+        }
+        Ok(Err(reason)) => Some(reason),
+        Err(_) => None,
+    };
+    let (remote, transport) = (flow.remote, flow.transport);
+    debug!(event = "unreachable", %remote, %transport, reason = ?failed);
+    engine.connections.is_dead(&flow);
+    stream::give_up(engine, flow, feed);
 }
 
-async fn open(engine: &Engine, flow: &Flow) -> io::Result<TcpStream> {
-    let local = engine.listeners().get(usize::from(flow.socket.0)).map(|l| l.local.ip());
-    let socket = if flow.remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(ip) = local {
-        socket.bind(SocketAddr::new(ip, 0))?;
-    }
-    socket.connect(flow.remote).await
-}
-
-/// The life of a connection.
-async fn serve(engine: Arc<Engine>, flow: Flow, stream: TcpStream, mut feed: Feed) {
-    let patience = engine.connections.limits;
+/// What all connections have in common.
+fn prepare(engine: &Engine, stream: &TcpStream) {
+    let socket = socket2::SockRef::from(stream);
+    let alive = socket2::TcpKeepalive::new()
+        .with_time(limits::KEEP_ALIVE)
+        .with_interval(limits::KEEP_ALIVE_PROBE);
     // A message is one write: there is nothing to wait for.
-    let _ = stream.set_nodelay(true);
-    let (mut reader, mut writer) = stream.into_split();
-    let (pongs, mut pings) = mpsc::channel::<()>(4);
-    let broken = AtomicBool::new(false);
-    let reading = {
-        let (engine, broken) = (Arc::clone(&engine), &broken);
-        async move {
-            let is_broken = read(&engine, flow, &mut reader, &pongs, patience).await;
-            broken.store(is_broken, Ordering::Relaxed);
-        }
-    };
-    let queued = Arc::clone(&feed.queued);
-    let writing = async {
-        let mut is_reading = true;
-        loop {
-            let parcel = tokio::select! {
-                parcel = feed.parcels.recv() => parcel,
-                ping = pings.recv(), if is_reading => match ping {
-                    Some(()) => Some(Parcel::new(b"\r\n", (0, None))),
-                    // Nothing more is read: what is queued already may still leave. Where we
-                    // stop reading, the far side still waits for answers to what came before.
-                    None => {
-                        is_reading = false;
-                        if !broken.load(Ordering::Relaxed) {
-                            feed.parcels.close();
-                        }
-                        continue;
-                    }
-                },
-            };
-            // No more parcels: the connection ends, or the server stops.
-            let Some(parcel) = parcel else { break };
-            let written = timeout(patience.partial, writer.write_all(&parcel.bytes)).await;
-            if parcel.bytes.len() > 2 {
-                queued.fetch_sub(parcel.bytes.len(), Ordering::Relaxed);
+    let set = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_user_timeout(Some(limits::USER_TIMEOUT)))
+        .and_then(|()| socket.set_tcp_keepalive(&alive));
+    if set.is_err() {
+        // It is gone already, as the first read will tell.
+        count(&engine.metrics.accepts_failed);
+    }
+}
+
+impl Streams {
+    /// From an accepted connection to one that carries messages: TLS, then WebSocket, as the
+    /// transport wants.
+    async fn shake_hands(
+        &self,
+        flow: &mut Flow,
+        stream: TcpStream,
+    ) -> io::Result<(Box<dyn Duplex>, Codec)> {
+        let local = stream.local_addr().ok().map(|local| local.ip().to_canonical());
+        let is_web = matches!(flow.transport, Transport::Ws | Transport::Wss);
+        let mut stream: Box<dyn Duplex> = if flow.transport.is_secure() {
+            let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?.current();
+            let config = if is_web { &tls.web } else { &tls.server };
+            let stream = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
+            if let Some([first, ..]) = stream.get_ref().1.peer_certificates() {
+                self.certify(flow, first);
             }
-            if !matches!(written, Ok(Ok(()))) {
-                report(&engine, parcel.on_failure);
-                break;
-            }
-        }
-    };
-    {
-        tokio::pin!(writing);
-        tokio::select! {
-            () = reading => drop(timeout(limits::LAST_WORDS, &mut writing).await),
-            () = &mut writing => {}
-        }
-    }
-    give_up(&engine, flow, feed);
-}
-
-/// Ends a connection, and tells of all that was still to be written.
-fn give_up(engine: &Engine, flow: Flow, mut feed: Feed) {
-    engine.connections.ended(&flow);
-    feed.parcels.close();
-    while let Ok(parcel) = feed.parcels.try_recv() {
-        report(engine, parcel.on_failure);
-    }
-    engine.flow_closed(flow, &mut Work::default());
-}
-
-fn report(
-    engine: &Engine,
-    (partition, failed): (u32, Option<ringway_core::boundary::TransactionRef>),
-) {
-    if let Some(failed) = failed {
-        engine.undelivered(partition, failed, &mut Work::default());
-    }
-}
-
-/// Reads to the end; tells whether it ends because the stream is broken.
-async fn read(
-    engine: &Engine,
-    flow: Flow,
-    reader: &mut (impl AsyncReadExt + Unpin),
-    pongs: &mpsc::Sender<()>,
-    patience: StreamLimits,
-) -> bool {
-    let mut framer = Framer::new();
-    let mut buffer = vec![0; 4_096];
-    let mut index = Index::new();
-    let mut partial_since: Option<Instant> = None;
-    loop {
-        let deadline = match partial_since {
-            Some(since) => since + patience.partial,
-            None => Instant::now() + patience.idle,
+            Box::new(stream)
+        } else {
+            Box::new(stream)
         };
-        let length = match timeout_at(deadline, reader.read(&mut buffer)).await {
-            Ok(Ok(length)) if length > 0 => length,
-            Ok(_) => return false,
-            Err(_) => {
-                count(&engine.metrics.connections_timed_out);
-                return false;
+        if !is_web {
+            return Ok((stream, Codec::stream()));
+        }
+        let snapshot = self.engine.snapshot();
+        let (secure, domains) = (flow.transport.is_secure(), &snapshot.domains);
+        let place = ws::Place { secure, local, domains };
+        match ws::upgrade(&mut stream, (&self.origins, &place)).await? {
+            Ok(rest) => Ok((stream, Codec::web_socket(&rest))),
+            Err(refused) => {
+                count(&self.engine.metrics.websockets_refused);
+                Err(io::Error::other(refused.reason()))
             }
-        };
-        framer.push(&buffer[..length]);
-        let some_whole = WORK.with_borrow_mut(|work| {
-            let (framer, index) = (&mut framer, &mut index);
-            run(engine, flow, (framer, index, &mut *work), pongs)
-        });
-        let Ok(some_whole) = some_whole else { return true };
-        partial_since = match (framer.is_partial(), partial_since) {
-            // A message that ended makes room for the next, which has its own time.
-            (true, Some(since)) if !some_whole => Some(since),
-            (true, _) => Some(Instant::now()),
-            (false, _) => None,
-        };
+        }
     }
-}
 
-/// Runs all that is complete; tells whether anything was. The error ends the connection.
-fn run(
-    engine: &Engine,
-    flow: Flow,
-    (framer, index, work): (&mut Framer, &mut Index, &mut Work),
-    pongs: &mpsc::Sender<()>,
-) -> Result<bool, FrameError> {
-    let snapshot = engine.snapshot();
-    let mut whole = false;
-    let broken = loop {
-        match framer.next() {
-            None => break None,
-            Some(Ok(Frame::Message(bytes))) => {
-                whole = true;
-                match parse(bytes, index, Framing::Stream) {
-                    Ok(message) => engine.receive(&snapshot, flow, message, work),
-                    // What is no SIP at all has lost its way, and so has what follows.
-                    Err(_) => {
-                        count(&engine.metrics.not_sip);
-                        break Some(FrameError::NoLength);
-                    }
-                }
-            }
-            //= RFC 5626 5.4
-            // "When a server receives a double CRLF sequence between SIP messages on"
-            // More pings than can be queued are a flood: one answer serves them all.
-            Some(Ok(Frame::Ping)) => drop(pongs.try_send(())),
-            Some(Ok(Frame::Pong)) => {}
-            Some(Err(error)) => break Some(error),
-        }
-    };
-    if broken.is_some() && !whole {
-        // The boundary is lost, but whoever wrote this may be told so before we hang up.
-        let rest = framer.rest();
-        let rest = &rest[..rest.len().min(ringway_wire::limits::MESSAGE)];
-        if let Ok(message) = parse(rest, index, Framing::Stream) {
-            engine.receive(&snapshot, flow, message, work);
+    /// Notes whom a client's certificate speaks for: of several names the one that a peer of
+    /// ours has.
+    //= RFC 5922 7.4
+    // "domain identities from the client certificate as described in"
+    fn certify(&self, flow: &mut Flow, certificate: &CertificateDer<'_>) {
+        let names = identities(certificate);
+        let snapshot = self.engine.snapshot();
+        let known =
+            |name: &CertifiedName| snapshot.peers.iter().any(|peer| peer.tls_names.contains(name));
+        let hashes = names.iter().take(limits::CERTIFICATE_NAMES);
+        let hashes: Vec<_> = hashes.map(|name| self.engine.certified.note(name)).collect();
+        let chosen = hashes.iter().copied().find(known).or(hashes.first().copied());
+        if let Some(chosen) = chosen {
+            self.engine.connections.certify(flow, chosen);
         }
     }
-    engine.flush(work);
-    broken.map_or(Ok(whole), Err)
+
+    /// Connects; over TLS it says, too, what must be certified.
+    async fn open(&self, flow: &Flow) -> io::Result<(TcpStream, Option<String>)> {
+        let domain = match flow.transport.is_secure() {
+            true => {
+                let known = self.engine.certified.find(flow.certified);
+                Some(known.ok_or_else(|| io::Error::other("its name was forgotten"))?)
+            }
+            false => None,
+        };
+        let listeners = self.engine.listeners();
+        let local = listeners.get(usize::from(flow.socket.0)).map(|l| l.local.ip());
+        let socket = match flow.remote.is_ipv4() {
+            true => TcpSocket::new_v4()?,
+            false => TcpSocket::new_v6()?,
+        };
+        if let Some(ip) = local {
+            socket.bind(SocketAddr::new(ip, 0))?;
+        }
+        let stream = socket.connect(flow.remote).await?;
+        prepare(&self.engine, &stream);
+        Ok((stream, domain))
+    }
+
+    async fn secure(&self, domain: &str, stream: TcpStream) -> io::Result<impl Duplex + use<>> {
+        let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?.current();
+        let name = ServerName::try_from(domain.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::clone(&tls.client)).connect(name, stream).await
+    }
 }

@@ -93,7 +93,6 @@ mod tests {
                 name: "trunk".into(),
                 networks: alloc::vec![network("2001:db8::", 32)],
                 tls_names: alloc::vec![CertifiedName(7)],
-                may_register: false,
                 ..Peer::default()
             },
         ];

@@ -50,9 +50,8 @@ pub(crate) fn entries(
     let to_caller = Cookie { source, hop, flow: flow(caller) };
     // Where the callee wants to be reached is not known yet.
     let to_callee = Cookie { source: sender(ours, caller), hop: 0, flow: flow(callee) };
-    let call_id = request.call_id();
-    let upper = (!one).then(|| entry(ours, call_id, callee, to_callee)).flatten();
-    [upper, entry(ours, call_id, caller, to_caller)].into_iter().flatten()
+    let upper = (!one).then(|| entry(ours, request, callee, to_callee)).flatten();
+    [upper, entry(ours, request, caller, to_caller)].into_iter().flatten()
 }
 
 /// Writes into our entry of a response where the callee wants to be reached, for the requests
@@ -136,30 +135,37 @@ fn names(uri: &Uri<'_>, flow: &Flow) -> bool {
 // "placed in the Record-Route header field value MUST be a SIP or SIPS URI."
 // "URI placed in the Record-Route header field MUST resolve to the element inserting it"
 // "back through in a response, the URI MUST be distinct enough to locate at that time."
-fn entry(ours: Ours<'_>, call_id: &[u8], side: &Flow, cookie: Cookie) -> Option<Vec<u8>> {
+fn entry(ours: Ours<'_>, request: &Message<'_>, side: &Flow, cookie: Cookie) -> Option<Vec<u8>> {
     let listener = ours.listener(side)?;
     let mut out = Vec::with_capacity(128);
-    out.extend_from_slice(b"<sip:");
-    cookie.write(&ours.setup.keys, call_id, &mut out);
+    //= RFC 3261 16.6
+    // "Request-URI contains a SIPS URI, or the topmost Route header"
+    // To a side that is not secure nobody can send securely.
+    let sips = matches!(request.uri(), Ok(Uri::Sip(sip)) if sip.secure);
+    let secure = sips && listener.transport.is_secure();
+    out.extend_from_slice(if secure { b"<sips:" } else { b"<sip:" });
+    cookie.write(&ours.setup.keys, request.call_id(), &mut out);
     out.push(b'@');
-    end_route(listener, &mut out);
+    end_route(listener, secure, &mut out);
     Some(out)
 }
 
 /// A Route that leads to us and means nothing else: what a Service-Route is made of (RFC 3608 §5).
 pub(crate) fn service_route(listener: &Listener) -> Vec<u8> {
     let mut out = b"<sip:".to_vec();
-    end_route(listener, &mut out);
+    end_route(listener, false, &mut out);
     out
 }
 
-fn end_route(listener: &Listener, out: &mut Vec<u8>) {
+fn end_route(listener: &Listener, secure: bool, out: &mut Vec<u8>) {
     use core::fmt::Write;
     let mut text = Text(out);
     // Writing to memory cannot fail.
     let _ = write!(text, "{}", listener.public());
     match listener.transport {
         Transport::Udp => {}
+        Transport::Tls if secure => {}
+        // RFC 5630 §3.1.4 knows no name for TLS on one hop of a sip: URI, but every phone does.
         other => {
             let _ = write!(text, ";transport={}", other.uri_name());
         }

@@ -35,7 +35,10 @@ impl<'a> Ours<'a> {
     /// another server may listen there.
     pub(crate) fn is_our_route(self, uri: &SipUri<'_>) -> bool {
         match address_of(&uri.host) {
-            Some(ip) => self.listens(ip, Some(uri.port.unwrap_or(default_port(uri)))),
+            Some(ip) => {
+                let default = || transport_of(uri).unwrap_or(Transport::Udp).default_port();
+                self.listens(ip, Some(uri.port.unwrap_or_else(default)))
+            }
             None => self.is_here(uri),
         }
     }
@@ -157,9 +160,8 @@ impl<'a> Ours<'a> {
     /// The listener that a URI of ours names.
     pub(crate) fn socket_of(self, uri: &SipUri<'_>) -> Option<SocketId> {
         let ip = address_of(&uri.host)?;
-        let named = uri.params.get(b"transport").flatten().and_then(Transport::from_name);
-        let transport = named.unwrap_or(Transport::Udp);
-        let port = uri.port.unwrap_or(5060);
+        let transport = transport_of(uri)?;
+        let port = uri.port.unwrap_or(transport.default_port());
         let fits = |l: &Listener| {
             let same_kind = l.transport.uri_name() == transport.uri_name();
             same_kind && [l.local, l.public()].contains(&SocketAddr::new(ip, port))
@@ -193,11 +195,13 @@ pub(crate) fn claims_to_be_verified(uri: &Uri<'_>) -> bool {
     }
 }
 
-/// The port of a URI that names none (RFC 3261 §19.1.2).
-fn default_port(uri: &SipUri<'_>) -> u16 {
-    let transport = uri.params.get(b"transport").flatten();
-    let over_tls = transport.is_some_and(|t| t.eq_ignore_ascii_case(b"tls"));
-    if uri.secure || over_tls { 5061 } else { 5060 }
+/// The transport that a URI stands for.
+fn transport_of(uri: &SipUri<'_>) -> Option<Transport> {
+    let named = match uri.params.get(b"transport").flatten() {
+        Some(name) => Some(Transport::from_name(name)?),
+        None => None,
+    };
+    Transport::of_uri(named, uri.secure)
 }
 
 /// A user part with its escapes decoded.

@@ -272,7 +272,7 @@ impl Way {
     }
 
     /// The way that a URI names by itself (RFC 3261 §16.6 step 7, RFC 3263 §4), or `None` for
-    /// URIs that name no host.
+    /// URIs that name no host, or one that only its own connection leads to (RFC 7118).
     pub fn of_uri(uri: &Uri<'_>) -> Option<Self> {
         let Uri::Sip(sip) = uri else { return None };
         Self::of_sip(sip, sip.secure)
@@ -291,27 +291,32 @@ impl Way {
             Some(name) => Some(Transport::from_name(name)?),
             None => None,
         };
-        let transport = match named {
-            Some(Transport::Udp) if secure => return None,
-            Some(Transport::Tcp) if secure => Some(Transport::Tls),
-            Some(Transport::Ws) if secure => Some(Transport::Wss),
-            named => named,
-        };
+        let transport = Transport::of_uri(named, secure)?;
+        if !transport.may_be_opened() {
+            return None;
+        }
         let address = match sip.maddr().unwrap_or(sip.host) {
             Host::V4(v4) => IpAddr::V4(v4),
             Host::V6(v6) => IpAddr::V6(v6),
+            Host::Name(host) if is_invalid(host) => return None,
             Host::Name(host) => {
-                let (host, port) = (host.into(), sip.port);
+                // Without a name the look-up chooses.
+                let (host, port, transport) = (host.into(), sip.port, named.and(Some(transport)));
                 return Some(Self::Lookup(NextHop { host, port, transport, secure }));
             }
         };
-        //= RFC 3263 4.1
-        // "SHOULD use UDP for a SIP URI, and TCP for a SIPS URI"
-        let unnamed = if secure { Transport::Tls } else { Transport::Udp };
-        let transport = transport.unwrap_or(unnamed);
         let remote = (address, sip.port.unwrap_or(transport.default_port())).into();
         Some(Self::Address { remote, transport })
     }
+}
+
+/// Whether a name leads nowhere by its nature (RFC 2606 §2): what browsers call themselves.
+//= RFC 7118 8.1
+// "made, this implementation uses a random \".invalid\" domain name for"
+fn is_invalid(host: &[u8]) -> bool {
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    let last = host.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    last.eq_ignore_ascii_case(b"invalid")
 }
 
 impl fmt::Display for Plan {

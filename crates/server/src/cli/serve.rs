@@ -6,7 +6,8 @@ use crate::config::{self, Config};
 use crate::control::socket::CannotControl;
 use crate::listen::CannotListen;
 use crate::server::{CannotStart, start};
-use crate::signals::Signals;
+use crate::signals::{Signals, Told};
+use crate::tls::TlsError;
 use crate::{limits, log};
 use ringway_store::StoreError;
 use std::fs::DirBuilder;
@@ -34,7 +35,9 @@ pub(crate) fn run(global: &Global, config: &Config) -> Result<(), Trouble> {
     if running.engine().snapshot().accounts.is_empty() {
         warn!(event = "no_accounts", hint = "ringway account add USER@DOMAIN makes one");
     }
-    signals.wait();
+    while signals.wait() == Told::Reload {
+        running.reload();
+    }
     running.shutdown(limits::DRAIN);
     Ok(())
 }
@@ -83,7 +86,13 @@ fn cannot_start(config: &Config, error: &CannotStart) -> Trouble {
         {
             Exit::Denied
         }
-        CannotStart::Control(_) | CannotStart::System(_) => Exit::Failed,
+        CannotStart::Tls(TlsError::Io { cause, .. })
+            if cause.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Exit::Denied
+        }
+        CannotStart::Tls(TlsError::Content { .. }) => Exit::Config,
+        CannotStart::Control(_) | CannotStart::System(_) | CannotStart::Tls(_) => Exit::Failed,
     };
     let hint = match error {
         CannotStart::Listen(CannotListen { cause, .. }) => match cause.kind() {

@@ -47,6 +47,17 @@ pub(crate) fn host(value: &Value<'_>) -> Result<IpAddr, Problem> {
     Ok(address)
 }
 
+/// The origin of a page (RFC 6454 §6.1), `null` for those that have none, `*` for all.
+pub(crate) fn origin(value: &Value<'_>) -> Result<String, Problem> {
+    let text = value.text()?;
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', ',']);
+    if ["*", "null"].contains(&text) || host.is_some_and(is_host) {
+        return Ok(text.to_owned());
+    }
+    Err(value.wrong("an origin is like \"https://phone.example.org\", without a path"))
+}
+
 /// Where to listen, as `udp:*:5060` or `tcp:[::1]:5060`.
 pub(crate) fn endpoint(value: &Value<'_>) -> Result<Endpoint, Problem> {
     let text = value.text()?;
@@ -54,7 +65,13 @@ pub(crate) fn endpoint(value: &Value<'_>) -> Result<Endpoint, Problem> {
     let transport = match name.to_ascii_lowercase().as_str() {
         "udp" => Transport::Udp,
         "tcp" => Transport::Tcp,
-        _ => return Err(value.wrong("it begins with udp: or tcp:, like \"udp:*:5060\"")),
+        "tls" => Transport::Tls,
+        "ws" => Transport::Ws,
+        "wss" => Transport::Wss,
+        _ => {
+            let wrong = "it begins with udp:, tcp:, tls:, ws: or wss:, like \"udp:*:5060\"";
+            return Err(value.wrong(wrong));
+        }
     };
     let Some((host, port)) = rest.rsplit_once(':').filter(|_| !rest.ends_with(']')) else {
         return Err(value.wrong("a port is missing, like \"udp:*:5060\""));
@@ -100,7 +117,8 @@ pub(crate) fn overlap(endpoints: &[Endpoint]) -> Option<(usize, usize)> {
         (one, two) => one == two,
     };
     let clash = |one: &Endpoint, two: &Endpoint| {
-        let same = one.transport == two.transport && one.port == two.port && one.port != 0;
+        let datagrams = |endpoint: &Endpoint| endpoint.transport == Transport::Udp;
+        let same = datagrams(one) == datagrams(two) && one.port == two.port && one.port != 0;
         same && (covers(one, two) || covers(two, one))
     };
     let pairs = (0..endpoints.len()).flat_map(|b| (0..b).map(move |a| (a, b)));

@@ -11,6 +11,7 @@ mod value;
 mod address;
 mod read;
 pub mod printed;
+mod secure;
 mod seeing;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,9 @@ use crate::listen::Endpoint;
 use crate::log;
 use crate::server::{Data, Startup};
 use crate::tcp::StreamLimits;
+use crate::tls::TlsSetup;
 use crate::trace;
+use crate::ws::Origins;
 use problem::{Invalid, Problem};
 use ringway_core::flow::Transport;
 use ringway_core::snapshot::{Peer, Settings};
@@ -71,6 +74,23 @@ pub struct Config {
     pub hep: trace::Collector,
     /// The load balancers before us, as networks.
     pub balancers: Vec<(IpAddr, u8)>,
+    /// Certificates, keys and trust.
+    pub tls: Certificates,
+    /// Pages of which other origins may open a WebSocket.
+    pub origins: Vec<String>,
+}
+
+/// Certificates, keys and trust, as they are configured.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Certificates {
+    /// Files of certificates …
+    pub certificates: Vec<PathBuf>,
+    /// … and of their keys, in the same order.
+    pub keys: Vec<PathBuf>,
+    /// A file of certificates that are trusted.
+    pub ca: Option<PathBuf>,
+    /// Whether those that the system trusts are not.
+    pub only_ca: bool,
 }
 
 /// What is logged.
@@ -84,11 +104,16 @@ pub struct Log {
 
 impl Default for Config {
     fn default() -> Self {
-        let every = |transport| Endpoint { transport, address: None, port: 5060 };
+        let every = |transport, port| Endpoint { transport, address: None, port };
         Self {
             file: None,
             domains: Vec::new(),
-            listen: vec![every(Transport::Udp), every(Transport::Tcp)],
+            listen: vec![
+                every(Transport::Udp, 5060),
+                every(Transport::Tcp, 5060),
+                every(Transport::Tls, 5061),
+                every(Transport::Wss, 8443),
+            ],
             advertise: None,
             data: default_data(),
             control: None,
@@ -101,6 +126,8 @@ impl Default for Config {
             trace: trace::Settings::default(),
             hep: seeing::nowhere(),
             balancers: Vec::new(),
+            tls: Certificates::default(),
+            origins: Vec::new(),
         }
     }
 }
@@ -134,7 +161,19 @@ impl Config {
                 ..self.trace.clone()
             },
             balancers: self.balancers.clone(),
+            tls: self.tls_setup(),
+            origins: Origins::new(&self.origins),
             control: Some(self.control()),
+        }
+    }
+
+    fn tls_setup(&self) -> TlsSetup {
+        let Certificates { certificates, keys, ca, only_ca } = &self.tls;
+        TlsSetup {
+            certificates: certificates.iter().cloned().zip(keys.iter().cloned()).collect(),
+            ca: ca.clone(),
+            system_roots: !only_ca,
+            ask_clients: ca.is_some(),
         }
     }
 

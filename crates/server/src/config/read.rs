@@ -153,6 +153,24 @@ impl Reader<'_> {
 
     /// What is only wrong together.
     fn together(&mut self) {
+        let tls = &self.config.tls;
+        let place = |one, two| self.places.get(one).or_else(|| self.places.get(two));
+        if let Some(place) = place("tls.keys", "tls.certificates")
+            && tls.certificates.len() != tls.keys.len()
+        {
+            let (certificates, keys) = (tls.certificates.len(), tls.keys.len());
+            let message = format!("{certificates} tls.certificates need as many keys, not {keys}");
+            let label = "name the key of each certificate, in the same order";
+            self.problems.push(Problem::value(place.clone(), message, label));
+        }
+        if let Some(place) = self.places.get("tls.only_ca")
+            && tls.only_ca
+            && tls.ca.is_none()
+        {
+            let message = "with tls.only_ca and without tls.ca nobody is trusted";
+            let label = "name the file with `ca`, or remove this";
+            self.problems.push(Problem::value(place.clone(), message, label));
+        }
         let settings = &self.config.settings;
         let (least, usual, most) =
             (settings.expires_min_s, settings.expires_default_s, settings.expires_max_s);

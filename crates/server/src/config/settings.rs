@@ -1,10 +1,10 @@
 //! Every setting, defined once: what it is called, what it takes, what it is without being
-//! given, what it means, and how it is applied. The reference (docs/configuration.md) and the
-//! example file are printed from here.
+//! given, what it means, and how it is applied. [`printed`](super::printed) prints them.
 
 use super::Config;
 use super::address::{domain, endpoint, host, name_server, network, overlap};
 use super::problem::Problem;
+use super::secure::{TLS, WEBSOCKET};
 use super::seeing::{HEP, TRACE};
 use super::value::Value;
 use crate::log;
@@ -55,10 +55,12 @@ pub static SECTIONS: &[Section<Config>] = &[
             Setting {
                 key: "listen",
                 what: "list of TRANSPORT:ADDRESS:PORT",
-                default: "[\"udp:*:5060\", \"tcp:*:5060\"]",
-                means: "Where to listen. TRANSPORT is udp or tcp; ADDRESS is an address, IPv6 in \
-                        [brackets], or * for all of this machine in both families; 0.0.0.0 and \
-                        [::] are all of one family.",
+                default: "[\"udp:*:5060\", \"tcp:*:5060\", \"tls:*:5061\", \
+                          \"wss:*:8443\"]",
+                means: "Where to listen. TRANSPORT is udp, tcp, tls, ws (WebSocket in clear, for \
+                        a web server on this machine that adds TLS) or wss; ADDRESS is an \
+                        address, IPv6 in [brackets], or * for all of this machine in both \
+                        families; 0.0.0.0 and [::] are all of one family.",
                 apply: |config, value| {
                     let listen = each(value, endpoint)?;
                     if let Some((one, two)) = overlap(&listen) {
@@ -305,9 +307,11 @@ pub static SECTIONS: &[Section<Config>] = &[
             },
         }],
     },
+    TLS,
+    WEBSOCKET,
     Section {
         name: "streams",
-        about: "TCP connections",
+        about: "Connections over TCP, TLS and WebSocket",
         settings: &[
             Setting {
                 key: "proxy_protocol_from",
@@ -437,7 +441,7 @@ pub(crate) const fn empty_peer() -> Peer {
 }
 
 /// Reads every value of a list; the error is all that is wrong in it.
-fn each<T>(
+pub(super) fn each<T>(
     value: &Value<'_>,
     read: impl Fn(&Value<'_>) -> Result<T, Problem>,
 ) -> Result<Vec<T>, Vec<Problem>> {
@@ -457,7 +461,7 @@ fn seconds(value: &Value<'_>, least_s: u64, most_s: u64) -> Result<u32, Problem>
 }
 
 /// A path that means the same to whoever reads it, wherever it stands.
-fn path(value: &Value<'_>) -> Result<PathBuf, Problem> {
+pub(super) fn path(value: &Value<'_>) -> Result<PathBuf, Problem> {
     let text = value.text()?;
     if Path::new(text).is_absolute() {
         return Ok(text.into());

@@ -82,6 +82,29 @@ fn everything_can_be_said() {
     assert_eq!(good("[server]\ndata = \"/d\"").control(), Path::new("/d/ringway.sock"));
 }
 
+#[test]
+fn certificates_and_pages_can_be_named() {
+    let config = good(
+        r#"
+        [server]
+        listen = ["tls:*:5061", "WSS:[::1]:443", "ws:127.0.0.1:8080"]
+        [tls]
+        certificates = ["/etc/a.pem", "/etc/b.pem"]
+        keys = ["/etc/a.key", "/etc/b.key"]
+        ca = "/etc/ca.pem"
+        only_ca = true
+        [websocket]
+        origins = ["https://phone.example.org", "null"]
+        "#,
+    );
+    let listen = config.listen.iter().map(|endpoint| endpoint.transport);
+    assert!(listen.eq([Transport::Tls, Transport::Wss, Transport::Ws]));
+    let tls = config.startup().tls;
+    assert_eq!(tls.certificates[1], ("/etc/b.pem".into(), "/etc/b.key".into()));
+    assert!(!tls.system_roots && tls.ask_clients && tls.ca.is_some());
+    assert_eq!(config.origins, ["https://phone.example.org", "null"]);
+}
+
 /// Wrong texts, and what is said of each: line and column, kind, message and label.
 const WRONG: &[(&str, &str, u16, &str, &str)] = &[
     (
@@ -163,11 +186,39 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         "a port is a number from 0 to 65535",
     ),
     (
-        "[server]\nlisten = [\"tls:*:5061\"]",
+        "[server]\nlisten = [\"sctp:*:5060\"]",
         "2:11",
         3,
-        "server.listen cannot be \"tls:*:5061\"",
-        "it begins with udp: or tcp:, like \"udp:*:5060\"",
+        "server.listen cannot be \"sctp:*:5060\"",
+        "it begins with udp:, tcp:, tls:, ws: or wss:, like \"udp:*:5060\"",
+    ),
+    (
+        "[tls]\ncertificates = [\"/a.pem\"]",
+        "2:1",
+        3,
+        "1 tls.certificates need as many keys, not 0",
+        "name the key of each certificate, in the same order",
+    ),
+    (
+        "[tls]\nonly_ca = true",
+        "2:1",
+        3,
+        "with tls.only_ca and without tls.ca nobody is trusted",
+        "name the file with `ca`, or remove this",
+    ),
+    (
+        "[server]\nlisten = [\"tcp:*:5061\", \"tls:*:5061\"]",
+        "2:25",
+        3,
+        "\"tcp:*:5061\" and \"tls:*:5061\" take the same socket",
+        "keep one of them",
+    ),
+    (
+        "[websocket]\norigins = [\"example.org\"]",
+        "2:12",
+        3,
+        "websocket.origins cannot be \"example.org\"",
+        "an origin is like \"https://phone.example.org\", without a path",
     ),
     (
         "[server]\ndomains = [\"a b\"]",
@@ -386,7 +437,8 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         "1:1",
         2,
         "there is no setting \"xyzzy\" outside of the sections",
-        "sections are server, log, registrar, auth, routing, dns, streams, trace, hep, peer",
+        "sections are server, log, registrar, auth, routing, dns, tls, websocket, streams, trace, \
+         hep, peer",
     ),
     (
         "[[peer]]\nname = \"x\"\nnetworks = [\"10.0.0.1/8\"]",
@@ -448,7 +500,7 @@ fn all_that_is_wrong_is_said_at_once() {
         "error[E-CFG-003]: server.listen cannot be \"x\"\n  \
            ┌─ r.toml:2:11\n\
          2 │ listen = [\"x\", \"udp:*:1\", \"udp:y:2\"]\n  \
-           │           ^^^ it begins with udp: or tcp:, like \"udp:*:5060\"\n\
+           │           ^^^ it begins with udp:, tcp:, tls:, ws: or wss:, like \"udp:*:5060\"\n\
          error[E-CFG-003]: server.listen cannot be \"udp:y:2\"\n  \
            ┌─ r.toml:2:27\n\
          2 │ listen = [\"x\", \"udp:*:1\", \"udp:y:2\"]\n  \

@@ -50,10 +50,30 @@ struct Shared {
     stop: AtomicBool,
 }
 
+/// A way to the server that somebody else has opened: over TLS, or as a WebSocket.
+pub trait Link: Send + Sync + std::fmt::Debug {
+    /// How it talks to the server.
+    fn transport(&self) -> Transport;
+    /// Our own address.
+    fn local(&self) -> SocketAddr;
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// What the connection says.
+    fn say(&self, message: &[u8]) -> io::Result<()>;
+    /// The next whole message; an empty one is the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` or `TimedOut` within a tenth of a second if there is none, or what the
+    /// connection says.
+    fn hear(&self) -> io::Result<Vec<u8>>;
+}
+
 #[derive(Debug)]
 enum Wire {
     Udp(UdpSocket),
     Tcp(TcpStream),
+    Link(Box<dyn Link>),
 }
 
 impl Line {
@@ -82,11 +102,25 @@ impl Line {
                 return Err(io::ErrorKind::Unsupported.into());
             }
         };
+        Self::begin(name, (wire, server), trace)
+    }
+
+    /// A line over a link that is open.
+    pub(crate) fn over(
+        name: &str,
+        (link, server): (Box<dyn Link>, SocketAddr),
+        trace: Trace,
+    ) -> io::Result<Self> {
+        Self::begin(name, (Wire::Link(link), server), trace)
+    }
+
+    fn begin(name: &str, (wire, server): (Wire, SocketAddr), trace: Trace) -> io::Result<Self> {
         let local = match &wire {
             Wire::Udp(socket) => socket.local_addr()?,
             Wire::Tcp(stream) => stream.local_addr()?,
+            Wire::Link(link) => link.local(),
         };
-        let repeats = Mutex::new(Repeats::new(transport.is_reliable()));
+        let repeats = Mutex::new(Repeats::new(wire.transport().is_reliable()));
         let (name, stop) = (name.into(), AtomicBool::new(false));
         let shared = Arc::new(Shared { wire, repeats, name, trace, stop });
         let (hear, heard) = sync_channel(WAITING);
@@ -99,10 +133,7 @@ impl Line {
 
     /// How it talks to the server.
     pub(crate) fn transport(&self) -> Transport {
-        match self.shared.wire {
-            Wire::Udp(_) => Transport::Udp,
-            Wire::Tcp(_) => Transport::Tcp,
-        }
+        self.shared.wire.transport()
     }
 
     /// Sends a message, and sees to it that it is heard. Tells when.
@@ -118,6 +149,16 @@ impl Line {
     /// The next message, if one comes in time.
     pub(crate) fn hear(&self, until: Instant) -> Result<Heard, RecvTimeoutError> {
         self.heard.recv_timeout(until.saturating_duration_since(Instant::now()))
+    }
+}
+
+impl Wire {
+    fn transport(&self) -> Transport {
+        match self {
+            Self::Udp(_) => Transport::Udp,
+            Self::Tcp(_) => Transport::Tcp,
+            Self::Link(link) => link.transport(),
+        }
     }
 }
 
@@ -153,6 +194,7 @@ impl Shared {
                 let mut stream = stream;
                 stream.write_all(bytes)
             }
+            Wire::Link(link) => link.say(bytes),
         }?;
         self.note(at, Way::Sent, again, bytes);
         Ok(at)
@@ -164,6 +206,12 @@ impl Shared {
             Wire::Tcp(stream) => {
                 let mut stream = stream;
                 stream.read(buffer)
+            }
+            Wire::Link(link) => {
+                let message = link.hear()?;
+                let length = message.len().min(buffer.len());
+                buffer[..length].copy_from_slice(&message[..length]);
+                Ok(length)
             }
         }
     }
@@ -178,7 +226,10 @@ impl Shared {
                 (Wire::Udp(_), Ok(length)) => {
                     self.take(at, &buffer[..length], Framing::Datagram, hear);
                 }
-                (Wire::Tcp(_), Ok(0)) => return,
+                (Wire::Tcp(_) | Wire::Link(_), Ok(0)) => return,
+                (Wire::Link(_), Ok(length)) => {
+                    self.take(at, &buffer[..length], Framing::Datagram, hear);
+                }
                 (Wire::Tcp(_), Ok(length)) => {
                     framer.push(&buffer[..length]);
                     loop {

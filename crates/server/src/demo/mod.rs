@@ -29,6 +29,7 @@ pub use crate::ladder::{Style, Tone};
 pub use dialog::{Answered, Dialog, Incoming, Outgoing};
 pub use drawing::Drawing;
 pub use failure::{Cause, Failure};
+pub use line::Link;
 pub use media::{Media, Talk, place_of};
 pub use phone::{Body, Phone, Profile};
 pub use request::Draft;

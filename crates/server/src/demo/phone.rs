@@ -3,13 +3,14 @@
 
 use super::dialog::{Answered, Dialog, Incoming, Outgoing};
 use super::failure::{Cause, Failure};
-use super::line::{Heard, Line};
+use super::line::{Heard, Line, Link};
 use super::request::Draft;
 use super::trace::Trace;
 use ringway_core::flow::Transport;
 use ringway_core::identity::{Asked, Login, Side};
 use ringway_wire::{Message, Method, ResponseWriter, reason_phrase};
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
@@ -64,18 +65,41 @@ impl Phone {
     /// If it gets no socket, or no connection.
     pub fn switch_on(profile: Profile, trace: &Trace) -> Result<Self, Failure> {
         let switched_on = Instant::now();
-        let (user, way) = (&profile.user, (profile.transport, profile.server));
-        let line = Line::open(user, way, trace.clone()).map_err(|error| Failure {
+        let way = (profile.transport, profile.server);
+        let line = Line::open(&profile.user, way, trace.clone());
+        Self::begin(profile, switched_on, line)
+    }
+
+    /// The same over a link that is open, which says how it talks to the server.
+    ///
+    /// # Errors
+    /// If it gets no thread.
+    pub fn over(link: Box<dyn Link>, profile: Profile, trace: &Trace) -> Result<Self, Failure> {
+        let line = Line::over(&profile.user, (link, profile.server), trace.clone());
+        Self::begin(profile, Instant::now(), line)
+    }
+
+    fn begin(
+        profile: Profile,
+        switched_on: Instant,
+        line: io::Result<Line>,
+    ) -> Result<Self, Failure> {
+        let user = &profile.user;
+        let line = line.map_err(|error| Failure {
             phone: user.clone(),
             cause: Cause::System(error),
             after: switched_on.elapsed(),
         })?;
-        let transport = match profile.transport {
-            Transport::Udp => String::new(),
-            other => format!(";transport={}", other.uri_name()),
+        let contact = match line.transport() {
+            Transport::Udp => format!("<sip:{user}@{}>", line.local),
+            // A browser does not know its own address (RFC 7118 §8.1).
+            Transport::Ws | Transport::Wss => {
+                format!("<sip:{user}@{}.invalid;transport=ws>", token())
+            }
+            other => format!("<sip:{user}@{};transport={}>", line.local, other.uri_name()),
         };
         Ok(Self {
-            contact: format!("<sip:{user}@{}{transport}>", line.local),
+            contact,
             registration: token(),
             profile,
             line,

@@ -5,7 +5,9 @@ use super::phone::Profile;
 use crate::listen::Endpoint;
 use crate::server::{CannotStart, Data, Running, Startup, start};
 use crate::tcp::StreamLimits;
+use crate::tls::TlsSetup;
 use crate::trace::Settings as TraceSettings;
+use crate::ws::Origins;
 use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::Write;
@@ -141,6 +143,8 @@ fn start_on_free_ports(folder: &TempDir) -> Result<Running, CannotStart> {
         streams: StreamLimits::default(),
         trace: TraceSettings::default(),
         balancers: Vec::new(),
+        tls: TlsSetup::default(),
+        origins: Origins::default(),
     };
     let mut attempts = 1;
     loop {

@@ -41,6 +41,8 @@ fn running() -> (Running, UdpSocket) {
         streams: StreamLimits::default(),
         trace: crate::trace::Settings::default(),
         balancers: Vec::new(),
+        tls: crate::tls::TlsSetup::default(),
+        origins: crate::ws::Origins::default(),
         control: None,
     })
     .unwrap();

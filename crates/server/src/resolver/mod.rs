@@ -13,10 +13,10 @@ mod records;
 use crate::engine::{Engine, Work};
 use crate::limits;
 use crate::metrics::{Metrics, count};
+use crate::tls::CertifiedNames;
 use names::Names;
 use ringway_core::boundary::{Answer, AskId};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
-use ringway_core::keys::Keys;
 use ringway_core::locate::{Avoided, NextHop, Records, Search, Target, Usable};
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::Instant as Now;
@@ -41,7 +41,8 @@ pub struct Resolver {
 struct Finder {
     listeners: Arc<[Listener]>,
     usable: Usable,
-    keys: Arc<Keys>,
+    /// What certificates must prove.
+    certified: Arc<CertifiedNames>,
     names: Arc<Names>,
     avoided: Mutex<Avoided>,
     metrics: Arc<Metrics>,
@@ -60,16 +61,16 @@ impl Resolver {
         let metrics = Arc::clone(&engine.metrics);
         let listeners = Arc::clone(engine.listeners());
         // Only a client opens a WebSocket.
-        let opens = |l: &&Listener| !matches!(l.transport, Transport::Ws | Transport::Wss);
+        let opens = |l: &&Listener| l.transport.may_be_opened();
         let pairs = listeners.iter().filter(opens).map(|l| (l.transport, l.local.is_ipv4()));
         let usable = Usable::from_iter(pairs);
         let names = {
             let _inside = runtime.enter();
             Arc::new(Names::new(servers, Arc::clone(&metrics))?)
         };
-        let keys = Arc::clone(&engine.setup().keys);
+        let certified = Arc::clone(&engine.certified);
         let avoided = Mutex::default();
-        let finder = Arc::new(Finder { listeners, usable, keys, names, avoided, metrics });
+        let finder = Arc::new(Finder { listeners, usable, certified, names, avoided, metrics });
         let under_way = Arc::new(Semaphore::new(limits::LOOKUPS));
         Ok(Self { engine: Arc::downgrade(engine), finder, runtime, under_way })
     }
@@ -167,7 +168,7 @@ impl Finder {
         let to = |target: &Target| {
             let flow = flow_to(&self.listeners, target.transport, target.remote)?;
             let certified = match target.transport.is_secure() {
-                true => self.keys.certified_name(&hop.host),
+                true => self.certified.note(&String::from_utf8_lossy(&hop.host)),
                 false => CertifiedName::NONE,
             };
             Some(Flow { certified, ..flow })

@@ -9,7 +9,9 @@ use ringway_core::snapshot::{Peer, Settings};
 use ringway_server::listen::Endpoint;
 use ringway_server::server::{Data, Running, Startup, start};
 use ringway_server::tcp::StreamLimits;
+use ringway_server::tls::TlsSetup;
 use ringway_server::trace;
+use ringway_server::ws::Origins;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -51,6 +53,8 @@ pub(crate) fn startup() -> Startup {
         streams: StreamLimits::default(),
         trace: trace::Settings::default(),
         balancers: Vec::new(),
+        tls: TlsSetup::default(),
+        origins: Origins::default(),
         control: None,
     }
 }
