@@ -218,7 +218,9 @@ impl Node {
             Role::Ourselves | Role::Proxy => {
                 check::hops(request)?; // §16.3 step 3
                 check::not_looped(&self.setup.keys, request)?; // §16.3 step 4
-                check::extensions(request, Name::ProxyRequire, &[])?; // §16.3 step 5
+                if !ours.redirects(request) {
+                    check::extensions(request, Name::ProxyRequire, &[])?; // §16.3 step 5
+                }
                 let admitted = self.admit(now, flow, request, route, out)?; // §16.3 step 6
                 let Some(admitted) = admitted else { return Ok(()) };
                 if role == Role::Ourselves {

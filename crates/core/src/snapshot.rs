@@ -5,8 +5,9 @@ use crate::address_of_record::AddressOfRecord;
 use crate::flow::{CertifiedName, Flow};
 use crate::limits;
 use crate::locate::{Reach, reach};
+use crate::route::rules::{Route, Service};
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,6 +25,10 @@ pub struct Snapshot {
     pub accounts: Accounts,
     /// Who needs no password because of where it calls from.
     pub peers: Vec<Peer>,
+    /// The domains of ours that are not served in the usual way.
+    pub services: BTreeMap<Box<[u8]>, Service>,
+    /// Where targets go that are none of our users.
+    pub routes: Vec<Route>,
     /// Numbers and choices.
     pub settings: Settings,
 }
@@ -52,11 +57,20 @@ pub struct Peer {
     pub networks: Vec<(IpAddr, u8)>,
     /// Its domains, one of which its certificate proves (RFC 5922 §7.1).
     pub tls_names: Vec<CertifiedName>,
+    /// The SIP URI that requests for it are sent to.
+    pub address: Option<Box<[u8]>>,
     /// Whether it may also register anybody's contacts, at whatever address they name.
     pub may_register: bool,
     /// Whether it is of our trust domain (RFC 3325 §2.3): we believe what it says about who
     /// somebody is, and it keeps to itself what that person wants to be private.
     pub trust_identity: bool,
+}
+
+impl Snapshot {
+    /// How a domain of ours is served.
+    pub fn service(&self, domain: &[u8]) -> Service {
+        self.services.get(domain).copied().unwrap_or_default()
+    }
 }
 
 impl Peer {

@@ -5,6 +5,14 @@
 pub(crate) const TRYING: u16 = 100;
 /// 200 OK.
 pub(crate) const OK: u16 = 200;
+/// 301 Moved Permanently.
+pub(crate) const MOVED_PERMANENTLY: u16 = 301;
+/// 302 Moved Temporarily.
+pub(crate) const MOVED_TEMPORARILY: u16 = 302;
+/// 305 Use Proxy.
+pub(crate) const USE_PROXY: u16 = 305;
+/// 380 Alternative Service.
+pub(crate) const ALTERNATIVE_SERVICE: u16 = 380;
 /// 401 Unauthorized.
 pub(crate) const UNAUTHORIZED: u16 = 401;
 /// 407 Proxy Authentication Required.

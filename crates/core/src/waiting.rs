@@ -8,6 +8,7 @@ use crate::proxy::ack::WaitingAck;
 use crate::proxy::response_context::ResponseContext;
 use crate::role::register::{Noted, WaitingRegistration};
 use crate::route::plan::PlannedBranch;
+use crate::route::rules::Service;
 use crate::time::Instant;
 use crate::timers::TimerId;
 use alloc::boxed::Box;
@@ -24,6 +25,8 @@ pub(crate) enum Waiting {
     Located {
         /// Its context.
         context: Id<ResponseContext>,
+        /// How its domain is served.
+        service: Service,
     },
     /// A branch whose next hop is being looked up.
     Resolved {
@@ -98,10 +101,10 @@ impl Node {
             (Waiting::Spent { context }, Answer::Spent(fresh)) => {
                 self.on_spent(now, context, fresh, out);
             }
-            (Waiting::Located { context }, Answer::Located(bindings)) => {
-                self.on_located(now, context, &bindings, out);
+            (Waiting::Located { context, service }, Answer::Located(bindings)) => {
+                self.on_located(now, (context, service), &bindings, out);
             }
-            (Waiting::Spent { context } | Waiting::Located { context }, _) => {
+            (Waiting::Spent { context } | Waiting::Located { context, .. }, _) => {
                 self.no_answer(now, context, out);
             }
             (Waiting::Resolved { context, branch, planned, share }, answer) => {

@@ -4,6 +4,7 @@
 use crate::accounts;
 use crate::balancer::Balancers;
 use crate::clock::Clock;
+use crate::config::routing::Routing;
 use crate::control::running::{ADMINISTRATOR, Pending, Running as Administration};
 use crate::control::socket::{self as control, CannotControl, ControlSocket};
 use crate::engine::{Engine, Parts, Work};
@@ -56,6 +57,8 @@ pub struct Startup {
     pub peers: Vec<Peer>,
     /// Name servers to ask; none: those of the system.
     pub dns: Vec<SocketAddr>,
+    /// How domains are served, and where other requests go.
+    pub routing: Routing,
     /// What a stream connection may do.
     pub streams: StreamLimits,
     /// What is kept of the messages that pass, and where else they go.
@@ -225,6 +228,7 @@ fn snapshot(startup: &Startup, store: &mut dyn Store) -> Result<Snapshot, StoreE
     for account in &startup.accounts {
         snapshot.accounts.put(account.clone());
     }
+    startup.routing.apply(&mut snapshot);
     accounts::set_domains(&mut snapshot, &startup.domains);
     Ok(snapshot)
 }

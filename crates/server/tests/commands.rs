@@ -23,6 +23,8 @@ fn place(folder: &Path, startup: &Startup) -> Place {
         listen: startup.listen.clone(),
         advertise: None,
         ring_s: 60,
+        peers: Vec::new(),
+        routing: ringway_server::config::routing::Routing::default(),
     }
 }
 

@@ -34,6 +34,8 @@ fn place(folder: &Path) -> Place {
         listen: Vec::new(),
         advertise: None,
         ring_s: 60,
+        peers: Vec::new(),
+        routing: ringway_server::config::routing::Routing::default(),
     }
 }
 

@@ -67,6 +67,19 @@ pub(crate) struct Branch {
     pub(crate) untried: Option<Box<Untried>>,
 }
 
+impl Branch {
+    /// Whether it ended without the word of anybody who would know the user.
+    fn reached_nobody(&self) -> bool {
+        match &self.state {
+            BranchState::Done(Outcome::Local(_) | Outcome::TimedOut) => true,
+            BranchState::Done(Outcome::Response { status, .. }) => {
+                *status == status::REQUEST_TIMEOUT || (500..600).contains(status)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// How far a branch is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BranchState {
@@ -140,6 +153,9 @@ impl ResponseContext {
     /// share of the breadth is needed.
     pub(crate) fn is_next_groups_turn(&self) -> bool {
         let Some(next) = self.groups.front() else { return false };
+        if next.is_substitute && !self.branches.iter().all(Branch::reached_nobody) {
+            return false;
+        }
         let over = |b: &Branch| {
             b.state.is_done() || matches!(b.state, BranchState::Calling { cancel: true })
         };

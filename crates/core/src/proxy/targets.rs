@@ -16,7 +16,8 @@ use crate::reject::Reject;
 use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
 use crate::route::plan::{Plan, PlannedBranch, Rule, Way};
-use crate::route::target_set::{Silent, Targets, targets};
+use crate::route::rules::Service;
+use crate::route::target_set::{Silent, Targets, plan_for_user, targets};
 use crate::status;
 use crate::time::{Duration, Instant};
 use crate::waiting::Waiting;
@@ -115,7 +116,7 @@ impl Node {
         let target = context.route.strict_target.as_deref().unwrap_or(stored.request_uri());
         match device::called(ours, &context.route, (&stored, target)) {
             Some(Ok(gruu)) => {
-                let waiting = Waiting::Located { context: id };
+                let waiting = Waiting::Located { context: id, service: Service::Proxy };
                 return self.ask(now, Question::Locate(gruu.aor), waiting, out);
             }
             Some(Err(reject)) => return self.execute(now, id, Plan::refuse(reject), out),
@@ -123,10 +124,11 @@ impl Node {
         }
         let plan = match next_hop(&context.route, &stored, target) {
             Some(plan) => plan,
-            None => match targets(ours, target, &mut Silent) {
+            None => match targets(ours, (stored.method().as_bytes(), target), &mut Silent) {
                 Targets::Known(plan) => plan,
                 Targets::User(aor) => {
-                    let waiting = Waiting::Located { context: id };
+                    let service = self.snapshot.service(aor.domain());
+                    let waiting = Waiting::Located { context: id, service };
                     return self.ask(now, Question::Locate(aor), waiting, out);
                 }
             },
@@ -138,11 +140,11 @@ impl Node {
     pub(crate) fn on_located(
         &mut self,
         now: Instant,
-        context: Id<ResponseContext>,
+        (id, service): (Id<ResponseContext>, Service),
         bindings: &[Binding],
         out: &mut Outbox,
     ) {
-        let Some(found) = self.contexts.find(context) else { return };
+        let Some(found) = self.contexts.find(id) else { return };
         let Some(request) = found.request() else { return };
         let target = found.route.strict_target.as_deref().unwrap_or(request.request_uri());
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
@@ -150,9 +152,9 @@ impl Node {
             Some(Ok(gruu)) => {
                 device::plan(ours, (&gruu, bindings), &found.route, (&request, target))
             }
-            _ => Plan::for_user(bindings, &self.snapshot, is_sips(target)),
+            _ => plan_for_user(ours, service, (bindings, target), &mut Silent),
         };
-        self.execute(now, context, plan, out);
+        self.execute(now, id, plan, out);
     }
 
     /// Takes a plan and tries its first group.
@@ -166,6 +168,9 @@ impl Node {
         let Some(context) = self.contexts.find_mut(id) else { return };
         if context.closed {
             return;
+        }
+        if let Some(redirect) = &plan.redirect {
+            return self.redirect(now, id, redirect, out);
         }
         let mut room = limits::BRANCHES_PER_REQUEST;
         for group in &mut plan.groups {

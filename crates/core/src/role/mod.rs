@@ -1,6 +1,7 @@
 //! What a request wants of us: the registrar, our own options, or the proxy.
 
 pub(crate) mod register;
+pub(crate) mod redirect;
 
 use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;

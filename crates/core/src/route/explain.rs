@@ -8,7 +8,7 @@ use crate::reject::Reject;
 use crate::route::gruu::Gruu;
 use crate::route::ours::Ours;
 use crate::route::plan::Plan;
-use crate::route::target_set::{Targets, Witness, targets};
+use crate::route::target_set::{Targets, Witness, plan_for_user, targets};
 use crate::snapshot::Snapshot;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -84,13 +84,14 @@ fn decide(
         }
         None => {}
     }
-    match targets(ours, target.as_bytes(), steps) {
+    match targets(ours, (b"INVITE", target.as_bytes()), steps) {
         Targets::Known(plan) => plan,
         Targets::User(aor) => {
             let found = bindings(&aor);
             let contacts = if found.len() == 1 { "contact" } else { "contacts" };
             steps.found("location", format_args!("{} registered {contacts}", found.len()));
-            Plan::for_user(&found, ours.snapshot, secure)
+            let service = ours.snapshot.service(aor.domain());
+            plan_for_user(ours, service, (&found, target.as_bytes()), steps)
         }
     }
 }

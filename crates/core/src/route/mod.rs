@@ -6,6 +6,7 @@ mod base64url;
 pub(crate) mod cookie;
 pub(crate) mod gruu;
 pub(crate) mod own_route;
+pub mod rules;
 pub mod plan;
 pub(crate) mod target_set;
 pub mod explain;

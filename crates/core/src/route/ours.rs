@@ -3,6 +3,7 @@
 use crate::address_of_record::AddressOfRecord;
 use crate::flow::{Flow, Listener, SocketId, Transport};
 use crate::node::Setup;
+use crate::route::rules::Service;
 use crate::snapshot::Snapshot;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -128,6 +129,15 @@ impl<'a> Ours<'a> {
             }
             Uri::Other { .. } => None,
         }
+    }
+
+    /// Whether a request is for a domain of ours that only redirects.
+    //= RFC 3261 8.3
+    // "Redirect servers MUST ignore features that are not understood"
+    pub(crate) fn redirects(self, request: &Message<'_>) -> bool {
+        let Ok(Uri::Sip(uri)) = request.uri() else { return false };
+        let service = self.domain(&uri.host).map(|domain| self.snapshot.service(domain));
+        matches!(service, Some(Service::Redirect(_)))
     }
 
     /// One of our sockets for this transport and far address: `first` if it fits, else the one

@@ -5,6 +5,7 @@ use crate::flow::{Flow, Transport};
 use crate::identity::Caller;
 use crate::locate::NextHop;
 use crate::reject::Reject;
+use crate::route::rules::Redirection;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -20,6 +21,28 @@ pub struct Plan {
     pub groups: Vec<Group>,
     /// The answer where there is no group at all.
     pub otherwise: Reject,
+    /// The answer in place of any branch: who asks shall ask there.
+    pub redirect: Option<Redirect>,
+}
+
+/// A redirection (RFC 3261 §8.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// Which one.
+    pub how: Redirection,
+    /// Where to ask, the preferred one first.
+    pub places: Vec<Place>,
+}
+
+/// One place to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its URI.
+    pub uri: Box<[u8]>,
+    /// Its preference in thousandths, if it has one.
+    pub q: Option<u16>,
+    /// Until when it is good, if that is known.
+    pub expires: Option<Instant>,
 }
 
 /// Branches that are tried at the same time.
@@ -29,6 +52,8 @@ pub struct Group {
     pub branches: Vec<PlannedBranch>,
     /// After so many seconds without a final answer the next group is tried, if there is one.
     pub timeout_s: u32,
+    /// Only tried if nobody was reached before: another answer counts, even a no.
+    pub is_substitute: bool,
 }
 
 /// One branch.
@@ -78,6 +103,8 @@ pub enum Rule {
     RouteHeader,
     /// The Request-URI itself: a domain that is not ours.
     RequestUri,
+    /// A route of the configuration.
+    Configured,
 }
 
 impl Rule {
@@ -91,7 +118,7 @@ impl Rule {
             //= RFC 5626 5.3.1
             // "send a 430 (Flow Failed) response to the request."
             Self::InDialog => Reject::FlowFailed,
-            Self::RouteHeader | Self::RequestUri => Reject::NextHopFailed,
+            Self::RouteHeader | Self::RequestUri | Self::Configured => Reject::NextHopFailed,
         }
     }
 }
@@ -99,14 +126,21 @@ impl Rule {
 impl Plan {
     /// Nothing to try.
     pub const fn refuse(otherwise: Reject) -> Self {
-        Self { groups: Vec::new(), otherwise }
+        Self { groups: Vec::new(), otherwise, redirect: None }
+    }
+
+    /// The answer is where else to ask.
+    pub const fn redirect(redirect: Redirect) -> Self {
+        let otherwise = Reject::TemporarilyUnavailable;
+        Self { groups: Vec::new(), otherwise, redirect: Some(redirect) }
     }
 
     /// One branch.
     pub fn single(target: &[u8], way: Way, rule: Rule) -> Self {
         let branch = PlannedBranch::new(target, way, rule);
-        let group = Group { branches: [branch].into(), timeout_s: 0 };
-        Self { groups: [group].into(), otherwise: Reject::TemporarilyUnavailable }
+        let group = Group { branches: [branch].into(), timeout_s: 0, is_substitute: false };
+        let otherwise = Reject::TemporarilyUnavailable;
+        Self { groups: [group].into(), otherwise, redirect: None }
     }
 
     /// The contacts of a user: highest preference first, equal ones together. `secure`: the
@@ -137,7 +171,11 @@ impl Plan {
                 Some(group) => group.branches.push(branch),
                 None => {
                     let timeout_s = snapshot.settings.ring_s;
-                    groups.push(Group { branches: [branch].into(), timeout_s });
+                    groups.push(Group {
+                        branches: [branch].into(),
+                        timeout_s,
+                        is_substitute: false,
+                    });
                 }
             }
             last = Some(q);
@@ -147,7 +185,7 @@ impl Plan {
             (false, true) => Reject::SipsNotAllowed,
             (false, false) => Reject::SipsRequired,
         };
-        Self { groups, otherwise }
+        Self { groups, otherwise, redirect: None }
     }
 
     /// How many branches there are in all groups.
@@ -165,7 +203,7 @@ impl Plan {
 /// first stands first.
 //= RFC 5626 7
 // "The proxy MUST NOT populate the target set with more than one"
-fn devices_of(bindings: &[Binding]) -> Vec<Vec<&Binding>> {
+pub(crate) fn devices_of(bindings: &[Binding]) -> Vec<Vec<&Binding>> {
     let mut devices: Vec<Vec<&Binding>> = Vec::new();
     for binding in bindings {
         let same = |device: &&mut Vec<&Binding>| {
@@ -321,6 +359,15 @@ fn is_invalid(host: &[u8]) -> bool {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(redirect) = &self.redirect {
+            writeln!(f, "answer {}", redirect.how.status())?;
+            for place in &redirect.places {
+                f.write_str("  ")?;
+                show(f, &place.uri)?;
+                writeln!(f)?;
+            }
+            return Ok(());
+        }
         if self.groups.is_empty() {
             return writeln!(f, "answer {} ({})", self.otherwise.status(), self.otherwise);
         }
@@ -328,6 +375,9 @@ impl fmt::Display for Plan {
             write!(f, "group {}", i + 1)?;
             if group.timeout_s > 0 {
                 write!(f, ", for {} s", group.timeout_s)?;
+            }
+            if group.is_substitute {
+                f.write_str(", if nobody was reached")?;
             }
             writeln!(f)?;
             for branch in &group.branches {
@@ -355,6 +405,7 @@ impl fmt::Display for PlannedBranch {
             Rule::InDialog => write!(f, "  [dialog]"),
             Rule::RouteHeader => write!(f, "  [Route header]"),
             Rule::RequestUri => write!(f, "  [Request-URI]"),
+            Rule::Configured => write!(f, "  [configured]"),
         }?;
         for flow in &self.other_flows {
             write!(f, "\n    or, if that flow has failed, {flow}")?;

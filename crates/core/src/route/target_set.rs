@@ -2,9 +2,13 @@
 //! function that decides live calls and explains them.
 
 use crate::address_of_record::AddressOfRecord;
+use crate::binding::Binding;
 use crate::reject::Reject;
-use crate::route::ours::Ours;
-use crate::route::plan::{Plan, Rule, Way};
+use crate::role::redirect::places_of;
+use crate::route::ours::{Ours, unescaped};
+use crate::route::plan::{Group, Place, Plan, PlannedBranch, Redirect, Rule, Way};
+use crate::route::rules::{Action, Route, Service, Upstream};
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::vec::Vec;
 use core::fmt::Arguments;
@@ -33,12 +37,16 @@ pub(crate) enum Targets {
     User(AddressOfRecord),
 }
 
-/// Where a request for `target` goes.
+/// Where a request of this method for `target` goes.
 //= RFC 3261 16.5
 // "element is not responsible for, the Request-URI MUST be placed into the target set as"
 // "A proxy MUST NOT add additional targets to the target set if the Request-URI of the"
 // "proxy that does not exist, the proxy MUST return a 404 (Not Found) response."
-pub(crate) fn targets(ours: Ours<'_>, target: &[u8], witness: &mut impl Witness) -> Targets {
+pub(crate) fn targets(
+    ours: Ours<'_>,
+    (method, target): (&[u8], &[u8]),
+    witness: &mut impl Witness,
+) -> Targets {
     let Ok(uri) = Uri::parse(target) else {
         witness.found("target", format_args!("no URI"));
         return Targets::Known(Plan::refuse(Reject::Malformed("Request-URI")));
@@ -49,6 +57,9 @@ pub(crate) fn targets(ours: Ours<'_>, target: &[u8], witness: &mut impl Witness)
     }
     if !is_ours(ours, &uri) {
         witness.found("domain", format_args!("not one of ours"));
+        if let Some(plan) = by_route(ours, (method, target), &uri, witness) {
+            return Targets::Known(plan);
+        }
         let bare = without_own_maddr(&uri);
         let target = bare.as_deref().unwrap_or(target);
         return Targets::Known(match Uri::parse(target).ok().and_then(|uri| Way::of_uri(&uri)) {
@@ -64,13 +75,142 @@ pub(crate) fn targets(ours: Ours<'_>, target: &[u8], witness: &mut impl Witness)
     witness.found("domain", format_args!("{domain} is ours"));
     // A disabled account is answered as if it did not exist.
     if ours.snapshot.accounts.find(&aor).is_none_or(|account| !account.enabled) {
+        witness.found("user", format_args!("{aor} has no account"));
+        if let Some(plan) = by_route(ours, (method, target), &uri, witness) {
+            return Targets::Known(plan);
+        }
         //= RFC 3261 16.5
         // "MUST return a 404 (Not Found) response"
-        witness.found("user", format_args!("{aor} has no account"));
         return Targets::Known(Plan::refuse(Reject::NoSuchUser));
     }
     witness.found("user", format_args!("{aor} has an account"));
     Targets::User(aor)
+}
+
+/// The plan for one of our users, from what is registered.
+pub(crate) fn plan_for_user(
+    ours: Ours<'_>,
+    service: Service,
+    (bindings, target): (&[Binding], &[u8]),
+    witness: &mut impl Witness,
+) -> Plan {
+    match service {
+        Service::Proxy => {
+            let secure = matches!(Uri::parse(target), Ok(Uri::Sip(sip)) if sip.secure);
+            Plan::for_user(bindings, ours.snapshot, secure)
+        }
+        Service::Redirect(how) => {
+            witness.found("service", format_args!("this domain redirects"));
+            Redirect::plan(how, places_of(bindings), target)
+        }
+    }
+}
+
+/// What the configuration says of a target that is none of our users.
+fn by_route(
+    ours: Ours<'_>,
+    (method, target): (&[u8], &[u8]),
+    uri: &Uri<'_>,
+    witness: &mut impl Witness,
+) -> Option<Plan> {
+    if ours.snapshot.routes.is_empty() {
+        return None;
+    }
+    let [user, domain] = user_and_domain(ours, uri)?;
+    let route = Route::choose(&ours.snapshot.routes, &domain, &user, method)?;
+    witness.found("route", format_args!("{}", route.name));
+    Some(match &route.action {
+        Action::Refuse => Plan::refuse(Reject::Forbidden),
+        Action::Redirect(how, contacts) => {
+            // As it was written: what was decoded could say something else in a header.
+            let user = match uri {
+                Uri::Sip(sip) => sip.user.unwrap_or_default(),
+                Uri::Tel(tel) => tel.number,
+                Uri::Other { .. } => b"",
+            };
+            let place = |contact: &[u8]| Place {
+                uri: replace(contact, b"{user}", user).into(),
+                q: None,
+                expires: None,
+            };
+            Redirect::plan(*how, contacts.iter().map(|contact| place(contact)).collect(), target)
+        }
+        Action::Forward(peers) => forward(ours, peers, (target, uri)),
+    })
+}
+
+/// The user and domain that routes look at: in what is ours the address-of-record.
+fn user_and_domain<'m>(ours: Ours<'m>, uri: &Uri<'m>) -> Option<[Cow<'m, [u8]>; 2]> {
+    if let Some(aor) = is_ours(ours, uri).then(|| ours.address_of_record(uri)).flatten() {
+        return Some([aor.user().to_vec().into(), aor.domain().to_vec().into()]);
+    }
+    let Uri::Sip(sip) = uri else { return None };
+    let domain = match sip.host {
+        Host::Name(name) => Cow::Borrowed(name.strip_suffix(b".").unwrap_or(name)),
+        Host::V4(ip) => format!("{ip}").into_bytes().into(),
+        Host::V6(ip) => format!("{ip}").into_bytes().into(),
+    };
+    Some([unescaped(sip.user.unwrap_or_default()), domain])
+}
+
+/// One peer after another, as long as nobody is reached.
+fn forward(ours: Ours<'_>, peers: &[Upstream], (target, uri): (&[u8], &Uri<'_>)) -> Plan {
+    let group = |(at, upstream): (usize, &Upstream)| {
+        let address = Uri::parse(&upstream.address).ok()?;
+        let secure = matches!(uri, Uri::Sip(sip) if sip.secure);
+        let way = Way::of_route(&address, secure)?;
+        // A number of ours is a number of the gateway's; what belongs to others stays theirs.
+        let target = match is_ours(ours, uri) {
+            true => at_host(uri, &address).unwrap_or_else(|| target.into()),
+            false => target.into(),
+        };
+        let branch = PlannedBranch::new(&target, way, Rule::Configured);
+        Some(Group { branches: [branch].into(), timeout_s: 0, is_substitute: at > 0 })
+    };
+    let groups: Vec<Group> = peers.iter().enumerate().filter_map(group).collect();
+    Plan { groups, otherwise: Reject::NextHopFailed, redirect: None }
+}
+
+/// The user of one URI at the host of another. A telephone number becomes a SIP URI
+/// (RFC 3261 §19.1.6).
+fn at_host(uri: &Uri<'_>, address: &Uri<'_>) -> Option<Vec<u8>> {
+    let Uri::Sip(host) = address else { return None };
+    let (user, is_phone, secure) = match uri {
+        Uri::Sip(sip) => {
+            let phone = sip.params.get(b"user").flatten();
+            (sip.user?, phone.is_some_and(|p| p.eq_ignore_ascii_case(b"phone")), sip.secure)
+        }
+        Uri::Tel(tel) => (tel.number, true, false),
+        Uri::Other { .. } => return None,
+    };
+    let mut out = if secure { b"sips:".to_vec() } else { b"sip:".to_vec() };
+    out.extend_from_slice(user);
+    out.push(b'@');
+    match host.host {
+        Host::Name(name) => out.extend_from_slice(name),
+        Host::V4(ip) => out.extend_from_slice(format!("{ip}").as_bytes()),
+        Host::V6(ip) => out.extend_from_slice(format!("[{ip}]").as_bytes()),
+    }
+    if let Some(port) = host.port {
+        out.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    if is_phone {
+        out.extend_from_slice(b";user=phone");
+    }
+    Some(out)
+}
+
+/// A text with every `what` replaced.
+fn replace(text: &[u8], what: &[u8], by: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + by.len());
+    let mut rest = text;
+    while let Some(at) = rest.windows(what.len()).position(|window| window == what) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(by);
+        rest = &rest[at + what.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
 }
 
 /// A `maddr` that is not ours takes the request there; one that is ours says nothing new.

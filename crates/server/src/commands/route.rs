@@ -38,10 +38,18 @@ fn write(route: &RouteView, screen: &mut Screen<'_>) -> Result<(), Failure> {
             0 => String::new(),
             seconds => format!(", for {seconds} s"),
         };
-        screen.line(&format!("group {}{time}", at + 1))?;
+        let substitute = if group.is_substitute { ", if nobody was reached" } else { "" };
+        screen.line(&format!("group {}{time}{substitute}", at + 1))?;
         for branch in &group.branches {
             screen.line(&format!("   {}", line(branch)))?;
         }
+    }
+    if let Some(redirect) = &route.redirect {
+        for contact in &redirect.contacts {
+            screen.line(&format!("   {}", visible(contact)))?;
+        }
+        let status = redirect.status;
+        return screen.line(&format!("RESULT: told with {status} to ask there"));
     }
     let branches: usize = route.groups.iter().map(|group| group.branches.len()).sum();
     match &route.refusal {

@@ -9,6 +9,8 @@ pub mod problem;
 pub mod settings;
 mod value;
 mod address;
+pub mod peer;
+pub mod routing;
 mod read;
 pub mod printed;
 mod secure;
@@ -28,6 +30,7 @@ use crate::ws::Origins;
 use problem::{Invalid, Problem};
 use ringway_core::flow::Transport;
 use ringway_core::snapshot::{Peer, Settings};
+use routing::Routing;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -66,6 +69,8 @@ pub struct Config {
     pub peers: Vec<Peer>,
     /// Name servers to ask; none: those of the system.
     pub dns: Vec<SocketAddr>,
+    /// How domains are served, and where other requests go.
+    pub routing: Routing,
     /// What a stream connection may do.
     pub streams: StreamLimits,
     /// What is kept of the messages that pass, and where else they go.
@@ -122,6 +127,7 @@ impl Default for Config {
             settings: Settings::default(),
             peers: Vec::new(),
             dns: Vec::new(),
+            routing: Routing::default(),
             streams: StreamLimits::default(),
             trace: trace::Settings::default(),
             hep: seeing::nowhere(),
@@ -155,6 +161,7 @@ impl Config {
             settings: self.settings.clone(),
             peers: self.peers.clone(),
             dns: self.dns.clone(),
+            routing: self.routing.clone(),
             streams: self.streams,
             trace: trace::Settings {
                 hep: Some(&self.hep).filter(|hep| hep.to.port() != 0).cloned(),
@@ -186,6 +193,8 @@ impl Config {
             listen: self.listen.clone(),
             advertise: self.advertise,
             ring_s: self.settings.ring_s,
+            peers: self.peers.clone(),
+            routing: self.routing.clone(),
         }
     }
 }

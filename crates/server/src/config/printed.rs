@@ -1,6 +1,8 @@
 //! All settings as an example file, and as the reference in `docs/configuration.md`.
 
-use super::settings::{PEER, SECTIONS, Section, Setting};
+use super::peer::PEER;
+use super::routing::{DOMAIN, ROUTE};
+use super::settings::{SECTIONS, Section, Setting};
 use std::fmt::Write;
 
 /// An example file: every setting with what it means and its default, which is not needed.
@@ -12,6 +14,8 @@ pub fn example() -> String {
         put_example(&mut text, &format!("[{}]", section.name), section);
     }
     put_example(&mut text, "#[[peer]]", &PEER);
+    put_example(&mut text, "#[[domain]]", &DOMAIN);
+    put_example(&mut text, "#[[route]]", &ROUTE);
     text
 }
 
@@ -38,6 +42,8 @@ pub fn reference() -> String {
         put_reference(&mut text, &format!("[{}]", section.name), section);
     }
     put_reference(&mut text, "[[peer]]", &PEER);
+    put_reference(&mut text, "[[domain]]", &DOMAIN);
+    put_reference(&mut text, "[[route]]", &ROUTE);
     text
 }
 

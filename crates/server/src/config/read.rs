@@ -1,8 +1,10 @@
 //! Walks through the file: finds the setting for each key, and notes all that is wrong.
 
 use super::Config;
+use super::peer::{PEER, empty_peer};
 use super::problem::{Problem, floor_char_boundary};
-use super::settings::{PEER, SECTIONS, Section, Setting, empty_peer};
+use super::routing::{DOMAIN, DomainText, ROUTE, RouteText};
+use super::settings::{SECTIONS, Section, Setting};
 use super::value::{Value, spoken};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,11 +20,18 @@ pub(crate) fn read(text: &str, config: &mut Config) -> Vec<Problem> {
     let mut statements = Vec::new();
     list_statements(table.get_ref(), &mut statements);
     let broken = syntax(text, &errors, &statements);
-    let mut reader = Reader { config, places: BTreeMap::new(), problems: Vec::new() };
+    let mut reader = Reader {
+        config,
+        places: BTreeMap::new(),
+        problems: Vec::new(),
+        domains: Vec::new(),
+        routes: Vec::new(),
+    };
     for (name, value) in table.get_ref() {
         reader.top(name, value);
     }
     if reader.problems.is_empty() {
+        reader.resolve();
         reader.together();
     }
     let mut problems = reader.problems;
@@ -99,13 +108,19 @@ struct Reader<'c> {
     /// Where each setting stands that was read.
     places: BTreeMap<String, Span>,
     problems: Vec<Problem>,
+    /// Names of domains, and routes, that wait until all is read.
+    domains: Vec<String>,
+    routes: Vec<(Span, RouteText)>,
 }
 
 impl Reader<'_> {
     fn top<'a>(&mut self, name: &Spanned<Cow<'a, str>>, value: &'a Spanned<DeValue<'a>>) {
         let text = name.get_ref().as_ref();
-        if text == PEER.name {
-            return self.peers(value);
+        match text {
+            "peer" => return self.peers(value),
+            "domain" => return self.domains(value),
+            "route" => return self.routes(value),
+            _ => {}
         }
         let Some(section) = SECTIONS.iter().find(|section| section.name == text) else {
             return self.problems.push(no_section(name, value));
@@ -120,34 +135,89 @@ impl Reader<'_> {
     }
 
     fn peers<'a>(&mut self, value: &'a Spanned<DeValue<'a>>) {
+        for (at, peer) in self.list(&PEER, value, empty_peer) {
+            let namesake = self.config.peers.iter().any(|other| other.name == peer.name);
+            self.push_named("peer", &peer.name, (at, namesake));
+            self.config.peers.push(peer);
+        }
+    }
+
+    fn domains<'a>(&mut self, value: &'a Spanned<DeValue<'a>>) {
+        for (at, domain) in self.list(&DOMAIN, value, DomainText::default) {
+            let services = &mut self.config.routing.services;
+            let namesake = services.iter().any(|(other, _)| *other == domain.name);
+            services.push((domain.name.clone(), domain.service()));
+            self.push_named("domain", &domain.name, (at, namesake));
+            self.domains.push(domain.name);
+        }
+    }
+
+    fn routes<'a>(&mut self, value: &'a Spanned<DeValue<'a>>) {
+        for (at, route) in self.list(&ROUTE, value, RouteText::default) {
+            let namesake = self.routes.iter().any(|(_, other)| other.name == route.name);
+            self.push_named("route", &route.name, (at.clone(), namesake));
+            self.routes.push((at, route));
+        }
+    }
+
+    /// Says that two of a kind have the same name.
+    fn push_named(&mut self, what: &str, name: &str, (at, is_second): (Span, bool)) {
+        if is_second {
+            let message = format!("two {what}s are called \"{name}\"");
+            self.problems.push(Problem::value(at, message, "give this one another name"));
+        }
+    }
+
+    /// Reads a list of tables, each with its place: that of its name.
+    fn list<'a, T>(
+        &mut self,
+        section: &Section<T>,
+        value: &'a Spanned<DeValue<'a>>,
+        empty: fn() -> T,
+    ) -> Vec<(Span, T)> {
+        let name = section.name;
         let Some(tables) = value.get_ref().as_array() else {
-            let label = "write [[peer]], in two brackets";
-            return self.problems.push(Problem::value(value.span(), "peers are a list", label));
+            let (message, label) =
+                (format!("{name}s are a list"), format!("write [[{name}]], in two brackets"));
+            self.problems.push(Problem::value(value.span(), message, label));
+            return Vec::new();
         };
+        let mut all = Vec::new();
         for table in tables.iter() {
             let Some(settings) = table.get_ref().as_table() else {
-                let problem = Problem::value(table.span(), "a peer is a table", "write [[peer]]");
-                self.problems.push(problem);
+                let (message, label) =
+                    (format!("a {name} is a table"), format!("write [[{name}]]"));
+                self.problems.push(Problem::value(table.span(), message, label));
                 continue;
             };
-            let (mut peer, mut places, before) =
-                (empty_peer(), BTreeMap::new(), self.problems.len());
-            fill(&PEER, settings, &mut peer, (&mut self.problems, &mut places));
+            let (mut read, mut places, before) = (empty(), BTreeMap::new(), self.problems.len());
+            fill(section, settings, &mut read, (&mut self.problems, &mut places));
             if self.problems.len() > before {
                 continue;
             }
-            if let Some(lacking) = missing(&PEER, settings) {
-                let message = format!("a peer without \"{}\"", lacking.key);
+            if let Some(lacking) = missing(section, settings) {
+                let message = format!("a {name} without \"{}\"", lacking.key);
                 self.problems.push(Problem::value(table.span(), message, lacking.what));
                 continue;
             }
-            let namesake = self.config.peers.iter().any(|other| other.name == peer.name);
-            if let (true, Some(place)) = (namesake, places.remove("peer.name")) {
-                let message = format!("two peers are called \"{}\"", peer.name);
-                self.problems.push(Problem::value(place, message, "give this one another name"));
-                continue;
+            let at = places.remove(&format!("{name}.name")).unwrap_or_else(|| table.span());
+            all.push((at, read));
+        }
+        all
+    }
+
+    /// What needs all of the file: routes name peers, and domains stand in two places.
+    fn resolve(&mut self) {
+        for name in std::mem::take(&mut self.domains) {
+            if !self.config.domains.contains(&name) {
+                self.config.domains.push(name);
             }
-            self.config.peers.push(peer);
+        }
+        for (at, route) in std::mem::take(&mut self.routes) {
+            match route.into_route(at, &self.config.peers) {
+                Ok(route) => self.config.routing.routes.push(route),
+                Err(problem) => self.problems.push(problem),
+            }
         }
     }
 
@@ -233,8 +303,9 @@ fn fill<'a, T>(
 fn no_section<'a>(name: &Spanned<Cow<'a, str>>, value: &Spanned<DeValue<'a>>) -> Problem {
     let text = name.get_ref().as_ref();
     let mut known: Vec<_> = SECTIONS.iter().map(|section| section.name).collect();
-    known.push(PEER.name);
-    if value.get_ref().is_table() {
+    known.extend([PEER.name, DOMAIN.name, ROUTE.name]);
+    let is_list = |list: &toml::de::DeArray<'_>| list.iter().any(|one| one.get_ref().is_table());
+    if value.get_ref().is_table() || value.get_ref().as_array().is_some_and(is_list) {
         let message = format!("there is no section [{text}]");
         return Problem::unknown(name.span(), message, text, &known);
     }

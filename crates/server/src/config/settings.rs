@@ -8,7 +8,7 @@ use super::secure::{TLS, WEBSOCKET};
 use super::seeing::{HEP, TRACE};
 use super::value::Value;
 use crate::log;
-use ringway_core::snapshot::{Algorithm, Peer};
+use ringway_core::snapshot::Algorithm;
 use std::path::{Path, PathBuf};
 
 /// Settings that stand together; `T` is what they are applied to.
@@ -371,77 +371,8 @@ pub static SECTIONS: &[Section<Config>] = &[
     HEP,
 ];
 
-/// The settings of one `[[peer]]`.
-pub static PEER: Section<Peer> = Section {
-    name: "peer",
-    about: "Who needs no password because of where it calls from: write [[peer]] once for each",
-    settings: &[
-        Setting {
-            key: "name",
-            what: "text",
-            default: "",
-            means: "What it is called in logs and explanations.",
-            apply: |peer, value| {
-                let text = value.text()?;
-                let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-                if text.is_empty() || text.len() > 64 || !text.chars().all(plain) {
-                    return Err(value.wrong("a name of letters, digits, - _ . is needed").into());
-                }
-                peer.name = text.to_owned();
-                Ok(())
-            },
-        },
-        Setting {
-            key: "networks",
-            what: "list of ADDRESS or ADDRESS/PREFIX",
-            default: "",
-            means: "Where its requests come from. Over UDP a source address can be forged: use \
-                    networks that nobody else can send from.",
-            apply: |peer, value| {
-                peer.networks = each(value, network)?;
-                if peer.networks.is_empty() {
-                    return Err(value.wrong("a peer without a network is nobody").into());
-                }
-                Ok(())
-            },
-        },
-        Setting {
-            key: "may_register",
-            what: "true or false",
-            default: "false",
-            means: "Whether it may register contacts for any account (an edge proxy).",
-            apply: |peer, value| {
-                peer.may_register = value.boolean()?;
-                Ok(())
-            },
-        },
-        Setting {
-            key: "trust_identity",
-            what: "true or false",
-            default: "false",
-            means: "Whether it is of the same trust domain (RFC 3325): its P-Asserted-Identity and \
-                    the like are believed, and it gets those that their owners want kept private. \
-                    From all others they are taken off.",
-            apply: |peer, value| {
-                peer.trust_identity = value.boolean()?;
-                Ok(())
-            },
-        },
-    ],
-};
-
-pub(crate) const fn empty_peer() -> Peer {
-    Peer {
-        name: String::new(),
-        networks: Vec::new(),
-        tls_names: Vec::new(),
-        may_register: false,
-        trust_identity: false,
-    }
-}
-
 /// Reads every value of a list; the error is all that is wrong in it.
-pub(super) fn each<T>(
+pub(crate) fn each<T>(
     value: &Value<'_>,
     read: impl Fn(&Value<'_>) -> Result<T, Problem>,
 ) -> Result<Vec<T>, Vec<Problem>> {

@@ -438,7 +438,7 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         2,
         "there is no setting \"xyzzy\" outside of the sections",
         "sections are server, log, registrar, auth, routing, dns, tls, websocket, streams, trace, \
-         hep, peer",
+         hep, peer, domain, route",
     ),
     (
         "[[peer]]\nname = \"x\"\nnetworks = [\"10.0.0.1/8\"]",

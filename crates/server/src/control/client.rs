@@ -1,9 +1,11 @@
 //! The other end of the socket, in a command; and the choice between it and the data themselves.
 
+use crate::config::routing::Routing;
 use crate::control::stopped::Stopped;
 use crate::control::{Answer, Each, Failure, Far, Kind, Question, Request};
 use crate::limits;
 use crate::listen::Endpoint;
+use ringway_core::snapshot::Peer;
 use ringway_store::StoreError;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown};
@@ -27,6 +29,10 @@ pub struct Place {
     pub advertise: Option<IpAddr>,
     /// For how many seconds a group of branches rings.
     pub ring_s: u32,
+    /// Who needs no password.
+    pub peers: Vec<Peer>,
+    /// How domains are served, and where other requests go.
+    pub routing: Routing,
 }
 
 impl Place {

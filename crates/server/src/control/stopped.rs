@@ -38,6 +38,8 @@ impl Stopped {
         let mut store = Sqlite::open(&place.data, Arc::clone(&listeners))?;
         let mut snapshot = Snapshot::default();
         snapshot.settings.ring_s = place.ring_s;
+        snapshot.peers.clone_from(&place.peers);
+        place.routing.apply(&mut snapshot);
         store.accounts(&mut |account| snapshot.accounts.put(account))?;
         accounts::set_domains(&mut snapshot, &place.domains);
         let (domains, clock) = (place.domains.clone(), Clock::start());

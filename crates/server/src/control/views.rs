@@ -311,6 +311,18 @@ pub struct RouteView {
     pub groups: Vec<GroupView>,
     /// The answer to the caller where there is no group.
     pub refusal: Option<RefusalView>,
+    /// Where the caller would be told to ask.
+    #[serde(default)]
+    pub redirect: Option<RedirectView>,
+}
+
+/// A redirection.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct RedirectView {
+    /// The SIP status.
+    pub status: u16,
+    /// The URIs, the preferred one first.
+    pub contacts: Vec<String>,
 }
 
 /// One step of a decision.
@@ -327,6 +339,9 @@ pub struct StepView {
 pub struct GroupView {
     /// For how many seconds at most; 0 is until the caller gives up.
     pub timeout_s: u32,
+    /// Whether it is only tried if nobody was reached before.
+    #[serde(default)]
+    pub is_substitute: bool,
     /// The branches.
     pub branches: Vec<BranchView>,
 }
@@ -340,7 +355,7 @@ pub struct BranchView {
     pub transport: Option<String>,
     /// The far address; none if a look-up decides.
     pub remote: Option<SocketAddr>,
-    /// `registered`, `in_dialog`, `route_header` or `request_uri`.
+    /// `registered`, `in_dialog`, `route_header`, `request_uri` or `configured`.
     pub rule: String,
     /// Preference in thousandths, of a registered contact.
     pub q: Option<u16>,
@@ -363,14 +378,21 @@ impl From<&Explanation> for RouteView {
             .map(|(step, found)| StepView { step: (*step).into(), found: found.clone() });
         let groups = told.plan.groups.iter().map(|group| GroupView {
             timeout_s: group.timeout_s,
+            is_substitute: group.is_substitute,
             branches: group.branches.iter().map(BranchView::from).collect(),
         });
         let otherwise = told.plan.otherwise;
+        let redirect = told.plan.redirect.as_ref();
+        let is_refused = told.plan.groups.is_empty() && redirect.is_none();
         let refusal = || RefusalView { status: otherwise.status(), reason: otherwise.to_string() };
         Self {
             steps: steps.collect(),
             groups: groups.collect(),
-            refusal: told.plan.groups.is_empty().then(refusal),
+            refusal: is_refused.then(refusal),
+            redirect: redirect.map(|redirect| RedirectView {
+                status: redirect.how.status(),
+                contacts: redirect.places.iter().map(|place| text(&place.uri)).collect(),
+            }),
         }
     }
 }
@@ -387,6 +409,7 @@ impl From<&PlannedBranch> for BranchView {
             Rule::InDialog => ("in_dialog", None),
             Rule::RouteHeader => ("route_header", None),
             Rule::RequestUri => ("request_uri", None),
+            Rule::Configured => ("configured", None),
         };
         Self {
             target: text(&branch.target),

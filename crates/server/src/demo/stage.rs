@@ -140,6 +140,7 @@ fn start_on_free_ports(folder: &TempDir) -> Result<Running, CannotStart> {
         settings: Settings::default(),
         peers: Vec::new(),
         dns: Vec::new(),
+        routing: crate::config::routing::Routing::default(),
         streams: StreamLimits::default(),
         trace: TraceSettings::default(),
         balancers: Vec::new(),

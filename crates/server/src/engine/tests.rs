@@ -38,6 +38,7 @@ fn running() -> (Running, UdpSocket) {
             ..Peer::default()
         }],
         dns: Vec::new(),
+        routing: crate::config::routing::Routing::default(),
         streams: StreamLimits::default(),
         trace: crate::trace::Settings::default(),
         balancers: Vec::new(),

@@ -50,6 +50,7 @@ pub(crate) fn startup() -> Startup {
         settings: Settings::default(),
         peers: vec![peer],
         dns: Vec::new(),
+        routing: ringway_server::config::routing::Routing::default(),
         streams: StreamLimits::default(),
         trace: trace::Settings::default(),
         balancers: Vec::new(),

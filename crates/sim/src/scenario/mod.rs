@@ -12,6 +12,7 @@ pub mod script;
 mod phone;
 mod stage;
 mod statement;
+mod routing;
 mod send;
 mod expect;
 pub(crate) mod ladder;

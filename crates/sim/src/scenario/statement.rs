@@ -20,7 +20,8 @@ impl Stage {
     pub(crate) fn play_statement(&mut self, step: &Step) -> Result<(), String> {
         let argument = step.words.get(1).map(String::as_str);
         match (step.words[0].as_str(), argument) {
-            ("domain", Some(domain)) => self.add_domain(domain),
+            ("domain", Some(domain)) => self.serve(domain, step)?,
+            ("route", Some(name)) => self.route(name, step)?,
             ("account", Some(aor)) => self.account(aor, step)?,
             ("phone" | "peer", Some(name)) => drop(self.declare(name, step)?),
             ("register", Some(user)) => self.set_up_registration(user, step)?,
@@ -133,6 +134,7 @@ impl Stage {
                 networks,
                 may_register,
                 trust_identity,
+                address: Some(format!("sip:{}", self.phones[at].address).as_bytes().into()),
                 ..Peer::default()
             });
             self.publish();

@@ -21,6 +21,8 @@ impl Data {
             listen: Vec::new(),
             advertise: None,
             ring_s: 60,
+            peers: Vec::new(),
+            routing: crate::config::routing::Routing::default(),
         }
     }
 
