@@ -13,6 +13,7 @@ use crate::world::nat::Nat;
 use crate::world::streams::{Connection, Part, Side};
 use ringway_core::boundary::{Answer, AskId, Command, Event, Question, TransactionRef, Write};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::locate::Avoided;
 use ringway_core::node::Census;
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::{Duration, Instant};
@@ -227,6 +228,7 @@ impl World {
     /// connections end, commits under way never were.
     pub fn restart(&mut self) {
         self.life += 1;
+        self.names.avoided = Avoided::default();
         let seed = self.seed ^ u64::from(self.life).rotate_left(40);
         let wishes = self.server.restart((seed, self.now), &self.disk);
         self.fulfil(wishes);

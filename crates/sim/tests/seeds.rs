@@ -332,6 +332,12 @@ fn answers_to_strangers_that_are_repeated_or_long() {
 }
 
 #[test]
+fn a_second_address_that_is_not_tried() {
+    let lazy = noticed(Flaws { one_address: true, ..Flaws::default() });
+    assert!(lazy.contains("was not tried"), "{lazy}");
+}
+
+#[test]
 fn a_call_whose_end_is_not_told() {
     let hidden = noticed(Flaws { hides_ends: true, ..Flaws::default() });
     assert!(hidden.contains("a call was never told to end"), "{hidden}");

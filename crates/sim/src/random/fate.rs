@@ -2,17 +2,17 @@
 //! get worse and better, the server is killed, accounts change.
 
 use crate::clock::Random;
-use crate::names::Host;
+use crate::names::Told;
 use crate::net::Conditions;
 use crate::random::Life;
-use crate::random::phone::{DOMAIN, ELSEWHERE, Kind};
+use crate::random::names;
+use crate::random::phone::{DOMAIN, Kind};
 use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::{Command, Write};
-use ringway_core::flow::Transport;
 use ringway_core::snapshot::{Algorithm, Peer, Snapshot};
 use ringway_core::time::Duration;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The users that have an account.
 pub(crate) const USERS: u64 = 4;
@@ -121,14 +121,23 @@ impl Life {
         self.world.disk.delay = Duration::from_millis(self.random.below(slow));
     }
 
+    /// The zone of the other domain: records of every kind, good ones and bad ones.
     pub(crate) fn change_names(&mut self) {
-        let kind = self.random.below(6);
-        let peer = self.phones.iter().find(|phone| phone.kind == Kind::Peer);
-        let places = peer.map(|peer| (Transport::Udp, peer.address)).filter(|_| kind != 0);
-        let delay = Duration::from_millis(if kind == 1 { 7_000 } else { self.random.below(50) });
-        let places = places.into_iter().collect();
-        let host = Host { places, delay, silent: kind == 2 };
-        self.world.names.hosts.insert(ELSEWHERE.into(), host);
+        let peers = self.phones.iter().filter(|phone| phone.kind == Kind::Peer);
+        let mut places: Vec<SocketAddr> = peers.map(|phone| phone.address).collect();
+        // Nobody is there.
+        places.extend([251, 252].map(|n| SocketAddr::from(([198, 51, 100, n], 5_060))));
+        // Nobody may be sent there.
+        places.push(SocketAddr::from(([127, 0, 0, 1], 5_060)));
+        let delay = match self.random.below(8) {
+            0 => 7_000,
+            _ => self.random.below(400),
+        };
+        let silent = self.random.permille(80);
+        let zone = names::zone(&mut self.random, &places);
+        let told = |records| Told { records, delay: Duration::from_millis(delay), silent };
+        let zone = zone.into_iter().map(|(query, records)| (query, told(records)));
+        self.world.names.zone = zone.collect();
     }
 
     fn change_account(&mut self) {

@@ -14,6 +14,7 @@ mod client;
 mod fate;
 mod kept;
 mod ledger;
+mod names;
 mod phone;
 mod talk;
 mod watch;
@@ -54,6 +55,8 @@ pub struct Flaws {
     pub store: Option<Flaw>,
     /// It takes everybody for a trusted peer.
     pub trusts_all: bool,
+    /// It does not try a second address.
+    pub one_address: bool,
     /// It does not tell of the end of calls.
     pub hides_ends: bool,
 }
@@ -147,6 +150,7 @@ impl Life {
         world.ended = Some(Vec::new());
         world.sabotage = flaws.sabotage;
         world.disk.flaw = flaws.store;
+        world.names.hides_others = flaws.one_address;
         let mut life = Self {
             world,
             random,
@@ -174,6 +178,7 @@ impl Life {
         life.add_phone("user0".into(), Kind::WrongPassword);
         life.add_phone("intruder".into(), Kind::Stranger);
         life.add_phone("trunk".into(), Kind::Peer);
+        life.add_phone("other-trunk".into(), Kind::Peer);
         life.publish();
         life.change_names();
         life
@@ -245,6 +250,7 @@ impl Life {
                 self.told.hear(partition, &event)?;
             }
         }
+        self.watch.resolved.append(&mut self.world.names.answered);
         let ended = self.world.ended.as_mut().map(std::mem::take).unwrap_or_default();
         let wire = self.world.wire.as_mut().map(std::mem::take).unwrap_or_default();
         for on_wire in wire {

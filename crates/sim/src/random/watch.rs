@@ -57,6 +57,7 @@ struct Sent {
     /// The connection it went down.
     over: ConnectionId,
     transport: Transport,
+    remote: SocketAddr,
     since: Instant,
     call_id: String,
     provisional: bool,
@@ -79,6 +80,8 @@ pub(crate) struct Watch {
     pub(crate) babbling: BTreeSet<EndpointId>,
     /// From where.
     babblers: BTreeSet<IpAddr>,
+    /// What the name service has answered, or will have by then.
+    pub(crate) resolved: Vec<(Instant, Vec<Flow>)>,
     /// How often what is rare was seen.
     pub(crate) seen: BTreeMap<&'static str, u64>,
 }
@@ -175,7 +178,9 @@ impl Watch {
         if !self.sent.contains_key(&own) {
             let name = match (method, inside) {
                 ("INVITE", true) => "a re-INVITE",
-                ("INVITE", false) if self.sent.values().any(|sent| sent.asked == from) => "a fork",
+                ("INVITE", false) if self.sent.values().any(|sent| sent.asked == from) => {
+                    if sip.uri().contains(ELSEWHERE) { "a failover" } else { "a fork" }
+                }
                 ("ACK", _) => "the ACK of a 2xx",
                 _ => "another request",
             };
@@ -185,6 +190,7 @@ impl Watch {
             asked: from.clone(),
             over,
             transport: wire.flow.transport,
+            remote: wire.flow.remote,
             since: at,
             call_id: call_id.to_owned(),
             provisional: false,
@@ -290,7 +296,40 @@ impl Watch {
         if before != status && !forked && !anew && !babbler {
             return broken(&format!("after a {before}"));
         }
-        Ok(())
+        let local = |asked: &Asked| {
+            !asked.cancelled && !asked.heard.contains_key(&self::words(status, sip))
+        };
+        let asked = self.asked.get(&key(sip, 0)).filter(|asked| is_invite && local(asked));
+        match asked.and_then(|asked| self.untried(asked, sip)) {
+            Some(remote) => broken(&format!("{remote} was not tried")),
+            None => Ok(()),
+        }
+    }
+
+    /// An address that a request to the other domain could have been sent to and was not, although
+    /// all others failed (RFC 3263 §4.3).
+    fn untried(&self, asked: &Asked, response: &Sip) -> Option<SocketAddr> {
+        if !asked.sip.uri().ends_with(ELSEWHERE) {
+            return None;
+        }
+        let key = key(response, 0);
+        let tried: Vec<&Sent> = self.sent.values().filter(|sent| sent.asked == key).collect();
+        // Who answers at all has not failed, unless it is with a 503.
+        let answered =
+            |sent: &&&Sent| sent.provisional || sent.final_status.is_some_and(|s| s != 503);
+        if tried.iter().any(|sent| answered(&sent)) {
+            return None;
+        }
+        let first = tried.iter().map(|sent| sent.since).min()?;
+        let known = self.resolved.iter().filter(|(at, _)| *at == first);
+        let usable = |flow: &&Flow| !flow.remote.ip().is_loopback();
+        let missing = |flows: &Vec<Flow>| {
+            let used = |flow: &&Flow| tried.iter().any(|sent| sent.remote == flow.remote);
+            flows.iter().filter(usable).find(|flow| !used(flow)).map(|flow| flow.remote)
+        };
+        // Of several answers at the same moment any may have been for this request.
+        let missing: Option<Vec<SocketAddr>> = known.map(|(_, flows)| missing(flows)).collect();
+        missing?.first().copied()
     }
 
     /// Since when the request is there that this answers, if it was sent on to nobody.
