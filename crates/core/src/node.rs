@@ -25,7 +25,7 @@ use crate::route::own_route::OwnRoute;
 use crate::servers::{Server, Servers};
 use crate::snapshot::Snapshot;
 use crate::status;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::timers::Wheel;
 use crate::waiting::Open;
 use alloc::sync::Arc;
@@ -144,7 +144,7 @@ impl Node {
                 out.outputs.push(Output::Answer { asker, answer });
             }
             Input::Answered { ask, answer } => self.on_answer(now, ask, answer, out),
-            Input::Commanded(command) => self.on_command(command, out),
+            Input::Commanded(command) => self.on_command(now, command, out),
             Input::TimeIsUp => {}
         }
         for output in &out.outputs[before..] {
@@ -312,10 +312,15 @@ impl Node {
         self.expire_bindings(now, out);
     }
 
-    fn on_command(&mut self, command: Command, out: &mut Outbox) {
+    fn on_command(&mut self, now: Instant, command: Command, out: &mut Outbox) {
         match command {
             Command::UseSnapshot(snapshot) => self.snapshot = snapshot,
-            Command::Restore(aor, binding) => self.location.restore(&aor, binding),
+            Command::Restore(aor, mut binding) => {
+                // D7: a clock that was set back makes no binding live for days.
+                let longest = u64::from(self.snapshot.settings.expires_max_s);
+                binding.expires = binding.expires.min(now + Duration::from_secs(longest));
+                self.location.restore(&aor, binding);
+            }
             Command::Forget(aor) => self.forget(&aor, out),
             Command::Drain { retry_after_s } => self.draining = Some(retry_after_s),
         }

@@ -23,6 +23,17 @@ impl<T> Agenda<T> {
         self.events.insert((at, self.made), event);
     }
 
+    /// Gives all events other times that have the same order.
+    pub fn retime(&mut self, time: impl Fn(Instant) -> Instant) {
+        let events = std::mem::take(&mut self.events).into_iter();
+        self.events = events.map(|((at, made), event)| ((time(at), made), event)).collect();
+    }
+
+    /// All of them, in order.
+    pub fn events(&mut self) -> impl Iterator<Item = &mut T> {
+        self.events.values_mut()
+    }
+
     /// When the first one is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.events.keys().next().map(|&(at, _)| at)

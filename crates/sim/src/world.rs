@@ -236,6 +236,25 @@ impl World {
         ids.into_iter().for_each(|id| self.close_at_server(id));
     }
 
+    /// The same, after somebody has set the clock by so many seconds. It is what a process reads
+    /// when it starts; later it counts for itself (K4), so that nothing else can come of it.
+    pub fn restart_after_a_clock_jump(&mut self, seconds: i64) {
+        let set = |at: Instant| {
+            Instant::from_micros(at.as_micros().saturating_add_signed(seconds * 1_000_000))
+        };
+        self.now = set(self.now);
+        self.agenda.retime(set);
+        for event in self.agenda.events() {
+            if let Happening::Retry { since, .. } = event {
+                *since = set(*since);
+            }
+        }
+        self.committed_until = set(self.committed_until);
+        self.nats.iter_mut().for_each(|nat| nat.retime(set));
+        self.connections.values_mut().for_each(|line| line.retime(set));
+        self.restart();
+    }
+
     /// Goes to the next thing that an endpoint notices, but no further than `until`. `None`: it
     /// is `until` now, and nothing more happens by then.
     pub fn step(&mut self, until: Instant) -> Option<Notice> {

@@ -84,12 +84,29 @@ impl Life {
     fn restart(&mut self) {
         self.before.add(&self.counters());
         self.counted = None;
-        self.world.restart();
+        match self.random.below(4) {
+            0 => self.restart_after_a_clock_jump(),
+            _ => self.world.restart(),
+        }
+        if self.clock_jumped {
+            let longest = u64::from(self.snapshot.settings.expires_max_s);
+            let longest = self.world.now() + Duration::from_secs(longest);
+            self.promises.clock_was_set(&self.world, longest);
+        }
         self.watch.forget();
         self.told.forget();
         self.restarted = true;
         // It reads accounts anew.
         self.world.use_snapshot(self.snapshot.clone());
+    }
+
+    /// By an hour, a day or ten years, forwards or backwards (D7, K4).
+    fn restart_after_a_clock_jump(&mut self) {
+        let by = [3_600, 86_400, 315_000_000][self.random.below(3) as usize];
+        let by = if self.random.permille(500) { by } else { -by };
+        self.world.restart_after_a_clock_jump(by);
+        self.clock_jumped = true;
+        *self.watch.seen.entry("a clock jump").or_default() += 1;
     }
 
     /// A box before a phone loses its power, and has another address afterwards.

@@ -78,8 +78,10 @@ impl Promises {
         for (_, promise) in self.kept.iter_mut().filter(|(place, _)| ask.means(place)) {
             promise.uncertain = true;
         }
+        // One that overtook an older one left nothing behind by which that is known to be older
+        // (RFC 3261 §10.3 step 7 compares with a binding that exists).
         self.gone
-            .retain(|place, (id, number)| !ask.means(place) || id == call_id && *number >= cseq);
+            .retain(|place, (id, number)| !ask.means(place) || id == call_id && *number == cseq);
         self.history.push(ask);
     }
 
@@ -113,8 +115,7 @@ impl Promises {
                 let mine: Vec<_> =
                     mine.filter(|place| !self.asked_since(place, &transaction)).cloned().collect();
                 for place in mine {
-                    self.kept.remove(&place);
-                    self.gone.insert(place, (id.to_owned(), number));
+                    self.take_back(world, place, (id, number));
                 }
                 continue;
             }
@@ -125,8 +126,7 @@ impl Promises {
                 if said.contains_key(contact) || stored.is_some() {
                     return broken(format!("{contact} was taken back and is still there"));
                 }
-                self.kept.remove(&place);
-                self.gone.insert(place, (id.to_owned(), number));
+                self.take_back(world, place, (id, number));
                 continue;
             }
             let Some(stored) = stored else {
@@ -149,6 +149,14 @@ impl Promises {
             self.kept.insert(place, promise);
         }
         Ok(())
+    }
+
+    /// What had ended by itself was not taken back: the store may still have it.
+    fn take_back(&mut self, world: &World, place: Place, (id, number): (&str, u32)) {
+        let promise = self.kept.remove(&place);
+        if promise.is_none_or(|promise| promise.until > world.now()) {
+            self.gone.insert(place, (id.to_owned(), number));
+        }
     }
 
     /// Whether another request was about this place since this one came in first.
@@ -189,7 +197,7 @@ impl Promises {
     ) -> bool {
         let place = (user_of(request), request.uri().to_owned());
         let sure = |promise: &&Promise| {
-            !promise.uncertain && promise.until > world.now() && promise.since <= since
+            !promise.uncertain && promise.until > world.now() && promise.since < since
         };
         let promise = self.kept.get(&place).filter(sure);
         // A large one goes over a stream to the same place.
@@ -201,9 +209,19 @@ impl Promises {
         let user = user_of(sip);
         let there = |(place, promise): &(&Place, &Promise)| {
             let sure = !promise.uncertain && promise.until > world.now();
-            place.0 == user && sure && promise.since <= since
+            place.0 == user && sure && promise.since < since
         };
         self.kept.iter().find(there).map(|(place, _)| place.1.as_str())
+    }
+
+    /// The server starts under another clock: what has ended by it may come back or not, and
+    /// nothing lives longer than it could have been given now.
+    pub(crate) fn clock_was_set(&mut self, world: &World, longest: Instant) {
+        self.kept.retain(|place, promise| {
+            let stored = on_disk(world, place).map_or(promise.until, |binding| binding.expires);
+            promise.until = stored.min(longest);
+            promise.until > world.now()
+        });
     }
 
     /// The account is gone, and with it its contacts.

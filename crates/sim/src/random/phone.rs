@@ -328,12 +328,10 @@ impl Phone {
     /// RFC 6223, RFC 5626 §4.4.1: an empty line, before the box forgets.
     fn keep_alive(&mut self, world: &mut World) {
         let Some(life) = self.nat_life else { return };
-        if self.register_cseq > 0 && (self.transport == Transport::Udp || !self.quiet) {
-            let way = self.home();
-            self.transmit(world, (way, ConnectionId::NONE), b"\r\n\r\n");
-        }
+        let way = self.home();
+        self.transmit(world, (way, ConnectionId::NONE), b"\r\n\r\n");
         // Who has nothing more to do has nothing to keep.
-        if !self.quiet {
+        if !self.quiet || self.clients.values().any(Client::waits) {
             self.remind(world, life.as_millis() / 2, Alarm::KeepAlive);
         }
     }

@@ -362,6 +362,7 @@ impl Watch {
     pub(crate) fn forget(&mut self) {
         self.asked.clear();
         self.sent.clear();
+        self.resolved.clear();
     }
 }
 

@@ -48,6 +48,10 @@ impl Nat {
         self.next_port
     }
 
+    pub(super) fn retime(&mut self, set: impl Fn(Instant) -> Instant) {
+        self.mappings.iter_mut().for_each(|mapping| mapping.last = set(mapping.last));
+    }
+
     /// A datagram goes out: which address the far side sees.
     fn out(
         &mut self,

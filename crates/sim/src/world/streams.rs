@@ -65,6 +65,12 @@ impl Connection {
         }
     }
 
+    pub(super) fn retime(&mut self, set: impl Fn(Instant) -> Instant) {
+        for end in [&mut self.server, &mut self.phone] {
+            end.last = set(end.last);
+        }
+    }
+
     /// The side that sends what comes to this one.
     fn sender(&mut self, to: Side) -> &mut End {
         match to {
