@@ -65,13 +65,15 @@ pub(crate) fn conditions(random: &mut Random) -> Conditions {
 impl Life {
     /// One blow of fate.
     pub(crate) fn strike(&mut self) {
+        self.heal();
         if std::mem::take(&mut self.draining) {
             return self.restart();
         }
         match self.random.below(100) {
             0..10 => self.restart(),
             10..15 => self.reboot_nat(),
-            15..30 => self.change_network(),
+            15..20 => self.part(),
+            20..30 => self.change_network(),
             30..55 => self.change_store(),
             55..70 => self.change_names(),
             70..82 => self.change_account(),
@@ -118,6 +120,31 @@ impl Life {
             self.phones[at].disturbed = true;
             self.world.reboot_nat(self.phones[at].endpoint, moves.then_some(public));
         }
+    }
+
+    /// Half of the phones do not reach the server for a while, and it does not reach them.
+    fn part(&mut self) {
+        for at in 0..self.phones.len() {
+            if self.random.permille(500) {
+                self.phones[at].disturbed = true;
+                self.cut(at, true);
+                self.parted.push(at);
+            }
+        }
+        *self.watch.seen.entry("a partition").or_default() += 1;
+    }
+
+    fn heal(&mut self) {
+        for at in std::mem::take(&mut self.parted) {
+            self.cut(at, false);
+        }
+    }
+
+    fn cut(&mut self, phone: usize, cut: bool) {
+        let endpoint = self.phones[phone].endpoint;
+        let mut conditions = self.world.network.conditions(endpoint);
+        conditions.cut = cut;
+        self.world.network.set(endpoint, conditions);
     }
 
     /// A phone is cut off for a while, or has another network.
@@ -230,11 +257,9 @@ impl Life {
         self.world.disk.silent = false;
         self.world.disk.delay = Duration::from_millis(5);
         self.change_names();
-        for phone in &mut self.phones {
-            phone.quiet = true;
-            let mut conditions = self.world.network.conditions(phone.endpoint);
-            conditions.cut = false;
-            self.world.network.set(phone.endpoint, conditions);
+        for at in 0..self.phones.len() {
+            self.phones[at].quiet = true;
+            self.cut(at, false);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! seed -> life ─┬─ phones: act, client, answer, talk     ─┐
-//!               ├─ fate: network, store, names, restarts ─┴─> World ─> watch: every message
+//!               ├─ fate: network, boxes, store, names, clock ─┴─> World ─> watch: every message
 //!               └─ at the end all must have ended                  └─> kept: every promise
 //! ```
 //!
@@ -134,6 +134,8 @@ pub(crate) struct Life {
     restarted: bool,
     clock_jumped: bool,
     draining: bool,
+    /// Phones on the far side of a partition.
+    parted: Vec<usize>,
     removed: Vec<String>,
     /// All messages, for the ladder.
     past: Vec<OnWire>,
@@ -166,6 +168,7 @@ impl Life {
             restarted: false,
             clock_jumped: false,
             draining: false,
+            parted: Vec::new(),
             removed: Vec::new(),
             past: Vec::new(),
             hash: DefaultHasher::new(),
