@@ -106,6 +106,7 @@ impl Life {
     fn restart_after_a_clock_jump(&mut self) {
         let by = [3_600, 86_400, 315_000_000][self.random.below(3) as usize];
         let by = if self.random.permille(500) { by } else { -by };
+        self.promises.forget_ended(self.world.now());
         self.world.restart_after_a_clock_jump(by);
         self.clock_jumped = true;
         *self.watch.seen.entry("a clock jump").or_default() += 1;

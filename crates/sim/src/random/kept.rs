@@ -115,7 +115,8 @@ impl Promises {
                 let mine: Vec<_> =
                     mine.filter(|place| !self.asked_since(place, &transaction)).cloned().collect();
                 for place in mine {
-                    self.take_back(world, place, (id, number));
+                    self.kept.remove(&place);
+                    self.gone.insert(place, (id.to_owned(), number));
                 }
                 continue;
             }
@@ -126,7 +127,8 @@ impl Promises {
                 if said.contains_key(contact) || stored.is_some() {
                     return broken(format!("{contact} was taken back and is still there"));
                 }
-                self.take_back(world, place, (id, number));
+                self.kept.remove(&place);
+                self.gone.insert(place, (id.to_owned(), number));
                 continue;
             }
             let Some(stored) = stored else {
@@ -149,14 +151,6 @@ impl Promises {
             self.kept.insert(place, promise);
         }
         Ok(())
-    }
-
-    /// What had ended by itself was not taken back: the store may still have it.
-    fn take_back(&mut self, world: &World, place: Place, (id, number): (&str, u32)) {
-        let promise = self.kept.remove(&place);
-        if promise.is_none_or(|promise| promise.until > world.now()) {
-            self.gone.insert(place, (id.to_owned(), number));
-        }
     }
 
     /// Whether another request was about this place since this one came in first.
@@ -214,9 +208,15 @@ impl Promises {
         self.kept.iter().find(there).map(|(place, _)| place.1.as_str())
     }
 
+    /// What has ended is no promise any more, whatever the clock will say.
+    pub(crate) fn forget_ended(&mut self, now: Instant) {
+        self.kept.retain(|_, promise| promise.until > now);
+    }
+
     /// The server starts under another clock: what has ended by it may come back or not, and
     /// nothing lives longer than it could have been given now.
     pub(crate) fn clock_was_set(&mut self, world: &World, longest: Instant) {
+        self.gone.clear();
         self.kept.retain(|place, promise| {
             let stored = on_disk(world, place).map_or(promise.until, |binding| binding.expires);
             promise.until = stored.min(longest);
