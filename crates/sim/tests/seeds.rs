@@ -332,6 +332,12 @@ fn answers_to_strangers_that_are_repeated_or_long() {
 }
 
 #[test]
+fn state_for_strangers() {
+    let keeps = noticed(Flaws { keeps_strangers: true, ..Flaws::default() });
+    assert!(keeps.starts_with("more than"), "{keeps}");
+}
+
+#[test]
 fn a_second_address_that_is_not_tried() {
     let lazy = noticed(Flaws { one_address: true, ..Flaws::default() });
     assert!(lazy.contains("was not tried"), "{lazy}");

@@ -31,6 +31,11 @@ impl Unproved {
             || matches!(ip, IpAddr::V4(v4) if v4.octets()[..2] == [198, 18])
     }
 
+    /// How many datagrams came from strangers.
+    pub(crate) fn datagrams(&self) -> usize {
+        self.sums.values().map(|[packets, ..]| *packets as usize).sum()
+    }
+
     /// Looks at one message.
     pub(crate) fn look(&mut self, wire: &OnWire, is_request: bool) -> Result<(), Broken> {
         let ip = wire.flow.remote.ip();

@@ -55,6 +55,8 @@ pub struct Flaws {
     pub store: Option<Flaw>,
     /// It takes everybody for a trusted peer.
     pub trusts_all: bool,
+    /// It has a transaction for each datagram of a stranger.
+    pub keeps_strangers: bool,
     /// It does not try a second address.
     pub one_address: bool,
     /// It does not tell of the end of calls.
@@ -200,6 +202,7 @@ impl Life {
         while lived < ACTIVE {
             let pause = Duration::from_millis(500 + self.random.below(9_000));
             self.run(self.world.now() + pause)?;
+            self.tables_are_bounded()?;
             lived = Duration::from_micros(lived.as_micros() + pause.as_micros());
             self.strike();
             self.look()?;
@@ -361,6 +364,24 @@ impl Life {
                 let what = format!("it rings for ever at {}", phone.name);
                 return Err(Broken::new(call_id, what));
             }
+        }
+        Ok(())
+    }
+
+    /// The server remembers no more than what was asked of it by who may, and what it sent.
+    fn tables_are_bounded(&self) -> Result<(), Broken> {
+        let mut census = self.world.census();
+        if self.flaws.keeps_strangers {
+            census.server_transactions += self.unproved.datagrams();
+        }
+        let (asked, sent) = self.watch.counts();
+        let is_too_much = census.server_transactions > asked
+            || census.response_contexts > asked
+            || census.client_transactions > sent
+            || census.open_questions > 2 * asked;
+        if is_too_much {
+            let what = format!("more than {asked} requests and {sent} copies need: {census:?}");
+            return Err(Broken::new("", what));
         }
         Ok(())
     }

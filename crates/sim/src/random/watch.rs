@@ -332,6 +332,11 @@ impl Watch {
         missing?.first().copied()
     }
 
+    /// How many requests came from who may ask, and how many copies went out.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.asked.values().filter(|asked| asked.trusted).count(), self.sent.len())
+    }
+
     /// Since when the request is there that this answers, if it was sent on to nobody.
     pub(crate) fn was_nobody_tried(&self, response: &Sip) -> Option<Instant> {
         let key = key(response, 0);
