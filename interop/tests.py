@@ -294,6 +294,7 @@ TORTURING_PEER = """
 name = "torture"
 networks = ["127.0.0.66"]
 may_register = true
+trust_udp = true
 """
 # Where the RFC leaves a choice: what we do, and why. All others must be as the table has it first.
 CHOICES = {

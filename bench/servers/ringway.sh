@@ -29,7 +29,7 @@ mkdir -p "$dir"
     printf 'data = "%s/data"\nworkers = %s\n' "$dir" "${WORKERS:-0}"
     printf '[streams]\nconnections_per_address = 100000\n'
     if [ "$role" != auth ]; then
-        printf '[[peer]]\nname = "bench"\nnetworks = ["%s"]\nmay_register = true\n' "${PEERS:-127.0.0.0/8}"
+        printf '[[peer]]\nname = "bench"\nnetworks = ["%s"]\nmay_register = true\ntrust_udp = true\n' "${PEERS:-127.0.0.0/8}"
     fi
 } > "$dir/ringway.toml"
 "$work/loadgen/release/loadgen" users --users "$users" | sed 's/,/@bench.test,HA1=/' \

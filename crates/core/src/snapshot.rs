@@ -2,7 +2,7 @@
 
 use crate::account::Account;
 use crate::address_of_record::AddressOfRecord;
-use crate::flow::{CertifiedName, Flow};
+use crate::flow::{CertifiedName, Flow, Transport};
 use crate::limits;
 use crate::locate::{Reach, reach};
 use crate::route::rules::{Route, Service};
@@ -64,6 +64,8 @@ pub struct Peer {
     /// Whether it is of our trust domain (RFC 3325 §2.3): we believe what it says about who
     /// somebody is, and it keeps to itself what that person wants to be private.
     pub trust_identity: bool,
+    /// Whether its address is believed over UDP, too, where anybody can forge it (C12).
+    pub trust_udp: bool,
 }
 
 impl Snapshot {
@@ -78,7 +80,8 @@ impl Peer {
     pub fn is_behind(&self, flow: &Flow) -> bool {
         let certified = flow.certified;
         let named = certified != CertifiedName::NONE && self.tls_names.contains(&certified);
-        named || self.holds(flow.remote.ip())
+        let is_proved = self.trust_udp || flow.transport != Transport::Udp;
+        named || is_proved && self.holds(flow.remote.ip())
     }
 
     /// Whether `source` is in one of its networks. A v4 address in v6 clothes counts as v4.

@@ -66,6 +66,7 @@ fn with_peers() -> World {
     world.snapshot.peers.push(Peer {
         name: "carrier".into(),
         networks: vec![("198.18.0.0".parse().expect("an address"), 24)],
+        trust_udp: true,
         ..Peer::default()
     });
     world.use_snapshot();

@@ -220,7 +220,7 @@ fn without_rights_it_says_so_in_one_sentence() {
 fn a_signal_stops_it_gracefully_and_a_second_one_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let config = "[server]\nlisten = [\"udp:127.0.0.1:0\"]\n[log]\nformat = \"json\"\n\
-                  [[peer]]\nname = \"test\"\nnetworks = [\"127.0.0.0/8\"]\n";
+                  [[peer]]\nname = \"test\"\nnetworks = [\"127.0.0.0/8\"]\ntrust_udp = true\n";
     for signal in ["-TERM", "-INT"] {
         let mut serving = Serving::start(folder.path(), config);
         serving.wait_for("\"ready\"");

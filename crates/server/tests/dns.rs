@@ -441,7 +441,7 @@ impl Process {
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
             "[server]\nlisten = [\"udp:127.0.0.1:0\"]\n[dns]\nservers = [\"{dns}\"]\n\
-             [[peer]]\nname = \"phones\"\nnetworks = [\"127.0.0.0/8\"]\n"
+             [[peer]]\nname = \"phones\"\nnetworks = [\"127.0.0.0/8\"]\ntrust_udp = true\n"
         );
         std::fs::write(folder.path().join("ringway.toml"), config).unwrap();
         let mut command = command(&folder, &["serve"]);

@@ -378,6 +378,7 @@ fn snapshot(full: bool) -> Snapshot {
         name: "peer".to_owned(),
         networks,
         may_register: true,
+        trust_udp: true,
         ..Peer::default()
     });
     for name in if full { &["alice", "bob", "carol"][..] } else { &["alice"] } {

@@ -125,4 +125,30 @@ mod tests {
         }
         assert!(!Caller::Account(alice).may_call_itself(None), "nobody of ours");
     }
+
+    #[test]
+    fn c12_an_address_on_a_datagram_is_no_proof() {
+        let mut snapshot = Snapshot::default();
+        let networks = alloc::vec![("192.0.2.0".parse().expect("an address"), 24)];
+        let tls_names = alloc::vec![CertifiedName(7)];
+        snapshot.peers = alloc::vec![Peer { networks, tls_names, ..Peer::default() }];
+        let by = |snapshot: &Snapshot, transport, certified| {
+            let flow = Flow {
+                socket: SocketId(0),
+                transport,
+                connection: ConnectionId::NONE,
+                remote: "192.0.2.9:5060".parse().expect("an address"),
+                certified: CertifiedName(certified),
+            };
+            Caller::by_flow(snapshot, &flow)
+        };
+        use Transport::{Tcp, Tls, Udp, Ws, Wss};
+        assert_eq!(by(&snapshot, Udp, 0), Caller::Stranger);
+        for transport in [Tcp, Tls, Ws, Wss] {
+            assert_eq!(by(&snapshot, transport, 0), Caller::Peer(0), "{transport}");
+        }
+        assert_eq!(by(&snapshot, Tls, 7), Caller::Peer(0));
+        snapshot.peers[0].trust_udp = true;
+        assert_eq!(by(&snapshot, Udp, 0), Caller::Peer(0));
+    }
 }

@@ -41,9 +41,14 @@ impl World {
             enabled: true,
         });
         let networks = [("192.0.2.0".parse().expect("an address"), 24)].to_vec();
-        snapshot.peers =
-            [Peer { name: "edge".into(), networks, may_register: true, ..Peer::default() }]
-                .to_vec();
+        snapshot.peers = [Peer {
+            name: "edge".into(),
+            networks,
+            may_register: true,
+            trust_udp: true,
+            ..Peer::default()
+        }]
+        .to_vec();
         Self { node: Node::new(setup, Arc::new(snapshot)), now: Instant::from_secs(9) }
     }
 

@@ -455,7 +455,13 @@ mod tests {
             user_agent: [].into(),
         };
         let networks = vec![("192.0.2.0".parse().expect("an address"), 24)];
-        let peers = vec![Peer { name: "edge".into(), networks, may_register, ..Peer::default() }];
+        let peers = vec![Peer {
+            name: "edge".into(),
+            networks,
+            may_register,
+            trust_udp: true,
+            ..Peer::default()
+        }];
         let plan = Plan::for_user(&[binding], &Snapshot { peers, ..Snapshot::default() }, false);
         (plan.groups[0].branches[0].way.clone(), flow)
     }

@@ -143,6 +143,7 @@ pub(crate) fn world_with(listeners: Vec<Listener>, now: Instant) -> World {
         networks: networks.into_iter().zip([24, 48]).collect(),
         may_register: true,
         trust_identity: true,
+        trust_udp: true,
         ..Peer::default()
     }];
     let node = Node::new(setup.clone(), Arc::new(snapshot.clone()));

@@ -24,8 +24,7 @@ pub static PEER: Section<Peer> = Section {
             key: "networks",
             what: "list of ADDRESS or ADDRESS/PREFIX",
             default: "",
-            means: "Where its requests come from. Over UDP a source address can be forged: use \
-                    networks that nobody else can send from.",
+            means: "Where its requests come from over TCP and TLS, and over UDP with trust_udp.",
             apply: |peer, value| {
                 peer.networks = each(value, network)?;
                 if peer.networks.is_empty() {
@@ -69,6 +68,17 @@ pub static PEER: Section<Peer> = Section {
                 Ok(())
             },
         },
+        Setting {
+            key: "trust_udp",
+            what: "true or false",
+            default: "false",
+            means: "Whether its networks are believed over UDP, too, where anybody can forge an \
+                    address. Without, it needs TCP, TLS or a password.",
+            apply: |peer, value| {
+                peer.trust_udp = value.boolean()?;
+                Ok(())
+            },
+        },
     ],
 };
 
@@ -79,6 +89,7 @@ pub(crate) const fn empty_peer() -> Peer {
         tls_names: Vec::new(),
         may_register: false,
         trust_identity: false,
+        trust_udp: false,
         address: None,
     }
 }

@@ -55,6 +55,7 @@ fn everything_can_be_said() {
         networks = ["198.51.100.7"]
         may_register = true
         trust_identity = true
+        trust_udp = true
         "#,
     );
     assert_eq!(config.domains, ["example.org", "192.0.2.1", "pbx.acme.vn"]);
@@ -79,6 +80,7 @@ fn everything_can_be_said() {
     assert_eq!(config.peers[0].networks[1].1, 128);
     assert!(!config.peers[0].may_register && config.peers[1].may_register);
     assert!(!config.peers[0].trust_identity && config.peers[1].trust_identity);
+    assert!(!config.peers[0].trust_udp && config.peers[1].trust_udp);
     assert_eq!(good("[server]\ndata = \"/d\"").control(), Path::new("/d/ringway.sock"));
 }
 

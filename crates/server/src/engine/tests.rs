@@ -35,6 +35,7 @@ fn running() -> (Running, UdpSocket) {
             name: "loopback".into(),
             networks: vec![(loopback, 8)],
             may_register: true,
+            trust_udp: true,
             ..Peer::default()
         }],
         dns: Vec::new(),

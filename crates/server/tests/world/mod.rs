@@ -29,6 +29,7 @@ pub(crate) fn startup() -> Startup {
         name: "loopback".into(),
         networks: vec![(V4.parse().unwrap(), 8), (V6.parse().unwrap(), 128)],
         may_register: true,
+        trust_udp: true,
         ..Peer::default()
     };
     let account = Account {

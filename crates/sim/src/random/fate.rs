@@ -247,8 +247,13 @@ impl Life {
         if self.flaws.trusts_all {
             networks.extend([(Ipv4Addr::UNSPECIFIED.into(), 0), (Ipv6Addr::UNSPECIFIED.into(), 0)]);
         }
-        self.snapshot.peers =
-            vec![Peer { name: "peer".into(), networks, may_register: false, ..Peer::default() }];
+        self.snapshot.peers = vec![Peer {
+            name: "peer".into(),
+            networks,
+            may_register: false,
+            trust_udp: true,
+            ..Peer::default()
+        }];
         self.world.use_snapshot(self.snapshot.clone());
     }
 

@@ -13,7 +13,8 @@ use ringway_core::time::Duration;
 use std::net::SocketAddr;
 
 /// Words that are no names.
-const FLAGS: [&str; 5] = ["v6", "by-hand", "stranger", "may-register", "trust-identity"];
+const FLAGS: [&str; 6] =
+    ["v6", "by-hand", "stranger", "may-register", "trust-identity", "tcp-only"];
 
 impl Stage {
     /// Plays a statement.
@@ -135,6 +136,7 @@ impl Stage {
                 may_register,
                 trust_identity,
                 address: Some(format!("sip:{}", self.phones[at].address).as_bytes().into()),
+                trust_udp: !step.says("tcp-only"),
                 ..Peer::default()
             });
             self.publish();
