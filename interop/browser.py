@@ -7,6 +7,7 @@ the WebSocket is read from the DevTools. They send a beep instead of the tone.
 import json
 import signal
 
+from certificate import key_hash
 from chromium import Chromium
 from phone import Phone, wait
 
@@ -23,7 +24,7 @@ class Browser(Phone):
         """`options`: `origin` is another one to load the page from, `tab_of` is the phone whose
         Chromium it shares."""
         other, self.frames = self.options.get("tab_of"), []
-        self.chromium = other.chromium if other else Chromium(self.folder / "profile", self.output)
+        self.chromium = other.chromium if other else self.chromium_of_its_own()
         self.process = self.chromium.process
         page = f"{self.options.get('origin', self.pages)}/{self.kind}.html"
         self.page = self.chromium.open(page, self.hear)
@@ -34,6 +35,10 @@ class Browser(Phone):
             "server": f"{self.transport}://{self.server}/",
         }
         self.command("start", setup)
+
+    def chromium_of_its_own(self):
+        trust = f"--ignore-certificate-errors-spki-list={key_hash(self.options['ca'])}"
+        return Chromium(self.folder / "profile", self.output, [trust])
 
     def hear(self, method, params):
         if method == "Runtime.bindingCalled":
@@ -78,14 +83,30 @@ class Browser(Phone):
     def got(self, text):
         self.expect("message", lambda message: message == text)
 
+    def count(self):
+        """RTP packets that its latest call has sent and received."""
+        self.counts = self.chromium.evaluate(self.page, "phone.rtp()")
+        return self.counts["sent"], self.counts["received"]
+
     def exchanges(self, packets):
-        """Waits until its latest call has sent and received so many RTP packets."""
+        """Waits until its latest call sends and receives so many packets more."""
+        before = self.count()
 
         def enough():
-            self.counts = self.chromium.evaluate(self.page, "phone.rtp()")
-            return min(self.counts["sent"], self.counts["received"]) >= packets
+            return min(now - then for now, then in zip(self.count(), before)) >= packets
 
         wait(f"{self} sends and receives {packets} RTP packets", enough, pause_s=0.2)
+
+    def hears_nothing(self):
+        """Waits until nothing comes in any more."""
+        last = None
+
+        def quiet():
+            nonlocal last
+            before, last = last, self.count()[1]
+            return before == last
+
+        wait(f"{self} hears nothing any more", quiet, pause_s=0.6)
 
     def heard(self):
         return self.counts["energy"] >= HEARD_ENERGY

@@ -2,8 +2,10 @@
 
 import time
 
-from book import every, same, test
+from book import every, same
+from chromium import ELSEWHERE
 from phone import Account, Failed
+from stage import PACKETS_OF_A_TALK
 
 # A browser that is gone is found out by then, and its caller told.
 SOON_S = 8
@@ -28,10 +30,55 @@ def wrong_password(stage, kind, over):
 @every("a page of another site: {} over {}", ("jssip", "wss"), ("sipjs", "ws"))
 def another_site(stage, kind, over):
     """The same page, from an origin that is not on the list: its WebSocket is refused."""
-    origin = stage.place["pages"].replace("127.0.0.1", "localhost")
+    origin = stage.place["pages"].replace("127.0.0.1", ELSEWHERE)
     phone = stage.phone(kind, over, origin=origin)
     phone.expect("disconnected")
     same("connections of another site", phone.happened("connected"), [])
+
+
+@every("a certificate that is not trusted: {} over {}", ("jssip", "wss"), ("sipjs", "wss6"))
+def not_trusted(stage, kind, over):
+    """It is told to trust that of another server."""
+    phone = stage.phone(kind, over, ca=stage.servers["sha256"].ca)
+    phone.expect("disconnected")
+    same("connections to a stranger", phone.happened("connected"), [])
+
+
+@every("hold: {} to {}", ("jssip", "sipjs"), ("sipjs", "jssip"))
+def holds(stage, holder, other):
+    """While one holds, the other falls silent; afterwards both talk again."""
+    alice, bob = stage.pair(holder, other, "wss", "wss")
+    stage.ring(alice, bob)
+    bob.answer()
+    stage.talk(alice, bob)
+    alice.hold()
+    alice.hears_nothing()
+    alice.resume()
+    for phone in (alice, bob):
+        phone.exchanges(PACKETS_OF_A_TALK)
+    alice.hang_up()
+    bob.ended()
+
+
+@every("browsers come back when the server does: {} calls {}", ("sipjs", "jssip"))
+def comes_back(stage, caller, callee):
+    """After a crash of the server JsSIP connects and registers by itself; SIP.js leaves that to
+    the page."""
+    server = stage.own_server()
+    server.start()
+    bob = stage.registered(callee, "wss", server=server)
+    bob.forget("registered")
+    server.kill()
+    bob.expect("disconnected")
+    server.start()
+    bob.registered()
+    alice = stage.registered(caller, "wss", server=server)
+    stage.ring(alice, bob)
+    bob.answer()
+    stage.talk(alice, bob)
+    alice.hang_up()
+    bob.ended()
+    stage.heard(alice, bob)
 
 
 @every("two tabs of one user: {}, {} calls", ("jssip", "sipjs"), ("sipjs", "jssip"))

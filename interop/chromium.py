@@ -12,6 +12,8 @@ import threading
 
 from phone import Failed, wait
 
+# A name for another site, which also leads here.
+ELSEWHERE = "elsewhere.example"
 # As root it has no sandbox, and only pages of the tests' own are shown in it. Its microphone
 # beeps; nobody is asked whether it may be used; addresses of loopback are no secret.
 FLAGS = (
@@ -26,6 +28,7 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--allow-loopback-in-peer-connection",
     "--disable-features=WebRtcHideLocalIpsWithMdns",
+    f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
 )
 # Puts the two descriptors where Chromium looks for them.
 START = 'in=$1 out=$2; shift 2; exec "$@" 3<&"$in" 4>&"$out" {in}<&- {out}>&-'

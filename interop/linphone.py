@@ -117,6 +117,11 @@ class Linphone(Phone):
     def registered(self):
         self.status_is("LinphoneRegistrationOk")
 
+    def fails_to_register(self):
+        """It calls what it cannot do a 503 of its own."""
+        failed = re.compile(r"Register refresher \[(\d+)\]")
+        return int(wait(f"{self} fails to register", lambda: failed.search(self.trace()))[1])
+
     def refused(self):
         self.status_is("LinphoneRegistrationFailed")
         return self.finals("REGISTER")[-1]

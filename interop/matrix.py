@@ -13,20 +13,23 @@ BUSY, NOT_ACCEPTABLE = 486, 488
 DESKS = [
     ("baresip", "udp"),
     ("pjsua", "tcp"),
-    ("linphone", "udp"),
+    ("linphone", "tls"),
     ("baresip", "tcp"),
+    ("pjsua", "tls"),
+    ("linphone", "udp"),
+    ("baresip", "tls"),
     ("pjsua", "udp"),
     ("linphone", "tcp"),
 ]
 # The wheel of PJSUA is built without IPv6.
 DESKS_6 = [
     ("baresip", "udp6"),
-    ("linphone", "tcp6"),
+    ("linphone", "tls6"),
     ("baresip", "tcp6"),
     ("linphone", "udp6"),
+    ("baresip", "tls6"),
+    ("linphone", "tcp6"),
 ]
-
-
 BROWSERS = [
     ("jssip", "ws"),
     ("sipjs", "wss"),

@@ -33,7 +33,7 @@ class Pjsua(Phone):
             "keep_alive_s": self.options.get("keep_alive_s", 15),
             "contact_params": self.options.get("contact_params", ""),
             "folder": str(self.folder),
-            "ca": self.options["ca"],
+            "ca": str(self.options["ca"]),
             "sip_port": self.sip_port,
             "rtp_port": self.rtp_ports[0],
             "rtp_range": len(self.rtp_ports) - 2,
@@ -51,6 +51,10 @@ class Pjsua(Phone):
     def command(self, *words):
         self.process.stdin.write(json.dumps(words).encode() + b"\n")
         self.process.stdin.flush()
+
+    def fails_to_register(self):
+        """It says the same of a server that refuses it and of one that it does not trust."""
+        return self.refused()
 
     def call(self, user):
         self.command("call", self.uri(user))

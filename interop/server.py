@@ -6,8 +6,6 @@ import subprocess
 from phone import Failed, wait
 
 V4, V6 = "127.0.0.1", "::1"
-# What it speaks so far.
-SPOKEN = ("udp", "tcp")
 # What a port is for, counted from the server's first one.
 OFFSETS = {"udp": 0, "tcp": 0, "tls": 1, "ws": 2, "wss": 3}
 # baresip 1.0 gives up on a challenge that it does not know instead of ignoring it (RFC 8760 2.4),
@@ -18,18 +16,22 @@ SHA256_FIRST = '[auth]\nalgorithms = ["SHA-256", "MD5"]\n'
 class Ringway:
     """`folder` gets the configuration, the data and the log."""
 
-    def __init__(self, binary, folder, port, domains, more="", families=(V4, V6)):
-        """`more` is TOML behind the sections [server] and [log]."""
-        self.binary, self.folder, self.port, self.process = binary, folder, port, None
+    def __init__(self, place, folder, port, domains, more="", families=(V4, V6)):
+        """`place` has the program and the origin of pages for browsers, `port` is the first of
+        four, `more` is TOML behind the other sections."""
+        self.binary, self.folder, self.port, self.process = place["binary"], folder, port, None
+        # It makes itself a certificate, which clients are told to trust.
+        self.ca = folder / "data" / "tls.crt"
         self.config = folder / "ringway.toml"
         folder.mkdir(parents=True, exist_ok=True)
-        overs = list(SPOKEN) if V4 in families else []
-        overs += [f"{transport}6" for transport in SPOKEN] if V6 in families and has_v6() else []
+        overs = list(OFFSETS) if V4 in families else []
+        overs += [f"{transport}6" for transport in OFFSETS] if V6 in families and has_v6() else []
         listen = [f"{over.removesuffix('6')}:{address(port, over)}" for over in overs]
         quoted = lambda names: ", ".join(f'"{name}"' for name in names)
         self.config.write_text(
             f"[server]\ndomains = [{quoted(domains)}]\nlisten = [{quoted(listen)}]\n"
-            f'data = "{folder / "data"}"\n\n[log]\nlevel = "debug"\n\n{more}'
+            f'data = "{folder / "data"}"\n\n[log]\nlevel = "debug"\n\n'
+            f'[websocket]\norigins = ["{place["pages"] or "null"}"]\n\n{more}'
         )
 
     def command(self, *words, text=None):

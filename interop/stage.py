@@ -3,6 +3,7 @@
 import socket
 import time
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import rtp
@@ -11,7 +12,7 @@ from browser import Browser, JsSip, SipJs
 from linphone import Linphone
 from phone import Account, Failed, wait
 from pjsua import Pjsua
-from server import SPOKEN, Ringway, address, has_v6
+from server import Ringway, address, has_v6
 
 KINDS = {phone.kind: phone for phone in (Baresip, Pjsua, Linphone, JsSip, SipJs)}
 DOMAIN = "ringway.test"
@@ -25,6 +26,14 @@ class Skipped(Exception):
     """The test cannot be run here, for this reason."""
 
 
+@dataclass(frozen=True)
+class Site:
+    """A server that `run` started: its first port, and the certificate to be trusted."""
+
+    port: int
+    ca: Path
+
+
 class Stage:
     def __init__(self, place):
         """`place` is what `run` wrote for this test: see `place_of` there."""
@@ -32,7 +41,8 @@ class Stage:
         self.folder = Path(place["folder"])
         self.ports = iter(range(*place["ports"], PORTS_PER_PHONE))
         self.unused = [Account(*account) for account in place["accounts"]]
-        self.servers, self.phones, self.opened = place["servers"], [], []
+        self.servers = {name: Site(port, Path(ca)) for name, (port, ca) in place["servers"].items()}
+        self.phones, self.opened = [], []
         self.server = self.servers["main"]
         Pjsua.python, Linphone.shim = place["pjsua_python"], place["linphone_shim"]
         Browser.pages = place["pages"]
@@ -61,25 +71,24 @@ class Stage:
     def own_server(self, port=None, domains=(DOMAIN,), accounts=None, **how):
         """A server for this test alone, with its accounts, not started yet."""
         folder, port = self.folder / f"server{len(self.opened)}", port or self.block()[0]
-        server = Ringway(self.place["binary"], folder, port, domains, **how)
+        server = Ringway(self.place, folder, port, domains, **how)
         self.opened.append(server)
         mine = [f"{a.user}@{a.domain},{a.password}" for a in self.unused]
         server.import_accounts(accounts or mine)
         return server
 
     def phone(self, kind, over="udp", account=None, server=None, **options):
-        """A phone that runs, and registers by now. `server` is the first port of one."""
+        """A phone that runs, and registers by now."""
         if (KINDS[kind].needs or kind) in self.place["missing"]:
             raise Skipped(f"{kind} is not installed")
-        if over.removesuffix("6") not in SPOKEN:
-            raise Skipped(f"the server does not speak {over.removesuffix('6')} yet")
         if over.endswith("6") and not has_v6():
             raise Skipped("this machine has no IPv6, not even on loopback")
-        account, server = account or self.account(), address(server or self.server, over)
-        options["ca"] = self.place["ca"]
-        options["contacts"] = [user for user, *_ in self.place["accounts"]]
+        account, server = account or self.account(), server or self.server
+        contacts = [user for user, *_ in self.place["accounts"]]
+        options = {"ca": server.ca, "contacts": contacts} | options
         folder = self.folder / f"{len(self.phones)}-{kind}"
-        phone = KINDS[kind](account, server, over, folder, self.block(), **options)
+        at = address(server.port, over)
+        phone = KINDS[kind](account, at, over, folder, self.block(), **options)
         self.phones.append(phone)
         phone.start()
         return phone

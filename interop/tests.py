@@ -21,9 +21,10 @@ PAIRS = [
     ("linphone", "pjsua"),
 ]
 KINDS = ["baresip", "pjsua", "linphone"]
+OVERS = ["udp", "tcp", "tls"]
 
 
-@every("register {} over {}", *[(kind, over) for kind in KINDS for over in ("udp", "tcp")])
+@every("register {} over {}", *[(kind, over) for kind in KINDS for over in OVERS])
 def registers(stage, kind, over):
     """Registers with a password, is found, unregisters, and is not found any more."""
     phone = stage.registered(kind, over)
@@ -37,7 +38,7 @@ def registers(stage, kind, over):
     same("calling who unregistered", caller.ended(), 480)
 
 
-@every("wrong password {} over {}", *[(k, over) for k in KINDS for over in ("udp", "tcp")])
+@every("wrong password {} over {}", *[(kind, over) for kind in KINDS for over in OVERS])
 def wrong_password(stage, kind, over):
     good = stage.account()
     phone = stage.phone(kind, over, Account(good.user, good.domain, "not " + good.password))
@@ -49,7 +50,7 @@ def wrong_password(stage, kind, over):
 
 @every(
     "call {} to {}, {} to {}",
-    *[(*pair, over, over) for pair in PAIRS for over in ("udp", "tcp")],
+    *[(*pair, over, over) for pair in PAIRS for over in OVERS],
     *[(*pair, *over) for pair, over in zip(PAIRS, [("udp", "tcp"), ("tcp", "udp")] * 3)],
 )
 def calls(stage, caller, callee, caller_over, callee_over):
@@ -210,15 +211,22 @@ def v4_calls_v6(stage, caller, callee, over):
             phone.forget("rings", "ringback", "talks", "ended")
 
 
+@every("a certificate that is not trusted: {} over {}", ("pjsua", "tls"), ("linphone", "tls"))
+def not_trusted(stage, kind, over):
+    """It is told to trust that of another server."""
+    phone = stage.phone(kind, over, ca=stage.servers["sha256"].ca)
+    same("registering where nobody is trusted", phone.fails_to_register(), 503)
+
+
 @test("a registration survives kill -9")
 def survives(stage):
     """The phone does not register again, and is found by the server that starts anew."""
     server = stage.own_server()
     server.start()
-    bob = stage.registered("pjsua", server=server.port)
+    bob = stage.registered("pjsua", server=server)
     server.kill()
     server.start()
-    alice = stage.registered("linphone", server=server.port)
+    alice = stage.registered("linphone", server=server)
     stage.ring(alice, bob)
     bob.answer()
     stage.talk(alice, bob)

@@ -52,7 +52,8 @@ class Sipp:
         lines = [";".join(row) for row in rows]
         users.write_text("\n".join(["SEQUENTIAL", *lines]) + "\n")
         self.log = stage.folder / f"{self.name}.log"
-        command = ["sipp", address(stage.server), "-sf", str(HERE / "sipp" / f"{scenario}.xml")]
+        command = ["sipp", address(stage.server.port)]
+        command += ["-sf", str(HERE / "sipp" / f"{scenario}.xml")]
         command += ["-inf", str(users), "-key", "domain", DOMAIN, "-t", transport]
         command += ["-i", "127.0.0.1", "-p", str(port), "-mi", "127.0.0.1", "-nostdin"]
         command += ["-m", str(len(rows)), "-r", str(CALLS_PER_S), "-l", str(len(rows))]

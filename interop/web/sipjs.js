@@ -25,6 +25,11 @@ function follow(its) {
   });
 }
 
+function change(options) {
+  session.sessionDescriptionHandlerOptionsReInvite = options;
+  return session.invite();
+}
+
 function ring(invitation) {
   follow(invitation);
   tell("rings");
@@ -59,7 +64,8 @@ window.phone = {
       }
     });
     const onReject = (response) => tell("refused", statusOf(response));
-    return ua.start().then(() => registerer.register({ requestDelegate: { onReject } }));
+    const register = () => registerer.register({ requestDelegate: { onReject } });
+    return ua.start().then(register, () => tell("disconnected"));
   },
   call(uri) {
     const inviter = new Inviter(ua, UserAgent.makeURI(uri), MEDIA);
@@ -78,6 +84,8 @@ window.phone = {
     }
     return session instanceof Inviter ? session.cancel() : session.reject();
   },
+  hold: () => change({ hold: true }),
+  resume: () => change({ hold: false }),
   message(uri, text) {
     const final = (response) => tell("delivered", statusOf(response));
     const requestDelegate = { onAccept: final, onReject: final };
