@@ -14,7 +14,7 @@ class Test:
     # How many accounts it needs.
     accounts: int = 4
     # How long it may take, in seconds.
-    limit_s: int = 90
+    limit_s: int = 180
     # "call": many at once. "load": one after another, for SIPp takes a message that comes again
     # because somebody was slow for a failure. "long": beside all others.
     kind: str = "call"

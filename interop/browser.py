@@ -9,7 +9,7 @@ import signal
 
 from certificate import key_hash
 from chromium import Chromium
-from phone import Phone, wait
+from phone import CSEQ, FINAL, Phone, wait
 
 # Of the beeps that Chromium's own microphone makes a second of a call brings ten times as much.
 HEARD_ENERGY = 0.02
@@ -45,7 +45,7 @@ class Browser(Phone):
             self.note(*json.loads(params["payload"]))
         elif method.startswith("Network.webSocketFrame"):
             if "response" in params:
-                self.frames.append(params["response"]["payloadData"])
+                self.frames.append((params["timestamp"], params["response"]["payloadData"]))
         elif method in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
             with open(self.folder / "console.log", "a") as console:
                 console.write(f"{json.dumps(params)}\n")
@@ -115,12 +115,26 @@ class Browser(Phone):
         self.command("unregister")
         self.expect("unregistered")
 
-    def answered(self, method):
-        """Waits for the final answer to the request of this method that it sends but once."""
-        return wait(f"{self} waits for the answer to {method}", lambda: self.finals(method))[0]
+    def answer_to(self, method):
+        """Waits for the final answer to its latest request of this method; hands back when the
+        request went, when the answer came, both on the monotonic clock, and the status."""
+
+        def last():
+            frames = [(at, frame.replace("\r", "")) for at, frame in self.frames]
+            sent = [at for at, frame in frames if frame.startswith(f"{method} ")]
+            answers = [
+                (at, int(final[1]))
+                for at, frame in frames
+                if (final := FINAL.match(frame)) and CSEQ.search(final[2])[1] == method
+            ]
+            if sent and answers and answers[-1][0] > sent[-1]:
+                return sent[-1], *answers[-1]
+            return None
+
+        return wait(f"{self} waits for the answer to {method}", last)
 
     def trace(self):
-        return "\n".join(self.frames).replace("\r", "")
+        return "\n".join(frame for _, frame in self.frames).replace("\r", "")
 
     def kill(self):
         """What a power cut does."""

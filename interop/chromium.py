@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 from phone import Failed, wait
 
@@ -47,7 +48,7 @@ class Chromium:
         command += [*FLAGS, *flags, f"--user-data-dir={folder}", "about:blank"]
         with open(output, "wb") as out:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0,
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 pass_fds=(commands, answers), env=os.environ | {"HOME": str(folder)},
             )
         os.close(commands)
@@ -112,8 +113,12 @@ class Chromium:
         return done["result"].get("value")
 
     def signal(self, number):
-        """To all of its processes."""
-        os.killpg(self.process.pid, number)
+        """To all of its processes; the first one is signalled last, for it would start others."""
+        for process in reversed(family(self.process.pid)):
+            try:
+                os.kill(process, number)
+            except ProcessLookupError:
+                pass
 
     def kill(self):
         """What a power cut does to it."""
@@ -128,6 +133,22 @@ class Chromium:
             except subprocess.TimeoutExpired:
                 self.kill()
         os.close(self.write_end)
+
+
+def family(first):
+    """A process, its children, their children: each behind its parent."""
+    children = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name, in parentheses, may hold anything.
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found = [first]
+    for process in found:
+        found += children.get(process, [])
+    return found
 
 
 def pipe():

@@ -22,7 +22,7 @@ from pathlib import Path
 import audio
 
 # What a step may take on a busy machine; it takes milliseconds on an idle one.
-PATIENCE_S = 15
+PATIENCE_S = 30
 # So much of the tone must be in a recording.
 HEARD_S = 1.0
 

@@ -86,7 +86,7 @@ class Counter:
             what = f"{packets} more RTP packets from {sender} to {receiver}"
             wait(what, lambda: self.between(sender, receiver) >= goal)
 
-    def stops(self, sender, receiver, silence_s=0.6, seconds=10):
+    def stops(self, sender, receiver, silence_s=0.6, seconds=20):
         """Waits until nothing flows any more."""
         last = -1
 
