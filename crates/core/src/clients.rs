@@ -55,6 +55,8 @@ pub(crate) struct Fallback {
 pub(crate) struct Purpose {
     pub(crate) context: Id<ResponseContext>,
     pub(crate) branch: usize,
+    /// Whether it goes to a phone that registered.
+    pub(crate) registered: bool,
     /// What it means if its request cannot be sent.
     pub(crate) unreachable: Reject,
 }

@@ -21,6 +21,8 @@ pub const EXPIRES_MIN_S: u32 = 60;
 pub const FLOW_TIMER_S: u32 = 120;
 /// Branches one request may be forked to in all; sixteen contacts and some forwarding.
 pub const BRANCHES_PER_REQUEST: usize = 32;
+/// Users that one request is sent on to because phones redirect it: more is a search, not a call.
+pub const FOLLOWED_PER_REQUEST: usize = 8;
 /// Addresses of one next hop tried one after another: callers give up before the last of more.
 pub const ADDRESSES_PER_HOP: usize = 8;
 /// An INVITE of which nothing is heard for so long is tried at the next address, too: three tries

@@ -448,7 +448,7 @@ fn one_line(text: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 /// A `qvalue` (RFC 3261 §25.1) in thousandths.
-fn thousandths(text: &[u8]) -> Option<u16> {
+pub(crate) fn thousandths(text: &[u8]) -> Option<u16> {
     let (whole, digits) = match text {
         [whole] | [whole, b'.'] => (whole, &[][..]),
         [whole, b'.', digits @ ..] if digits.len() <= 3 => (whole, digits),

@@ -160,6 +160,8 @@ pub struct Settings {
     pub service_route: bool,
     /// Seconds a group of branches may ring before the next group is tried.
     pub ring_s: u32,
+    /// Whether a redirection (301, 302) by a phone to other users of ours is followed.
+    pub follow_redirects: bool,
     /// Networks that may be called although they are this machine or its wire
     /// ([`Snapshot::may_reach`]).
     pub reach: Vec<(IpAddr, u8)>,
@@ -178,6 +180,7 @@ impl Default for Settings {
             flow_timer_s: limits::FLOW_TIMER_S,
             service_route: false,
             ring_s: 60,
+            follow_redirects: false,
             reach: Vec::new(),
         }
     }

@@ -5,6 +5,7 @@ use crate::boundary::{Answer, AskId, Outbox, Output, Question};
 use crate::limits;
 use crate::node::{Node, Timer};
 use crate::proxy::ack::WaitingAck;
+use crate::proxy::follow::Following;
 use crate::proxy::response_context::ResponseContext;
 use crate::role::register::{Noted, WaitingRegistration};
 use crate::route::plan::PlannedBranch;
@@ -43,6 +44,8 @@ pub(crate) enum Waiting {
     Ack(Box<WaitingAck>),
     /// A registration that is being committed.
     Kept(Box<WaitingRegistration>),
+    /// A request that a phone redirected to users who are being located.
+    Following(Box<Following>),
     /// A change nobody waits for; only its failure is of interest.
     Noted(Box<Noted>),
 }
@@ -118,6 +121,10 @@ impl Node {
                 self.on_ack_located(now, &ack, &bindings, out);
             }
             (Waiting::Ack(ack), Answer::Resolved(flows)) => self.on_ack_resolved(&ack, &flows, out),
+            (Waiting::Following(following), Answer::Located(bindings)) => {
+                self.on_followed(now, *following, &bindings, out);
+            }
+            (Waiting::Following(following), _) => self.on_followed(now, *following, &[], out),
             (Waiting::Noted(noted), Answer::Kept(_)) => self.on_noted(&noted),
             (Waiting::Ack(_) | Waiting::Noted(_), _) => {}
             (Waiting::Kept(registration), Answer::Kept(token)) => {

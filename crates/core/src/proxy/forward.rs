@@ -57,7 +57,9 @@ impl Node {
         let Some(stored) = context.request() else { return };
         let is_invite = context.is_invite;
         let unreachable = planned.rule.unreachable();
-        let purpose = Purpose { context: id, branch, unreachable };
+        let registered =
+            matches!((&planned.way, planned.rule), (Way::Flow(_), Rule::Registered { .. }));
+        let purpose = Purpose { context: id, branch, unreachable, registered };
         let client = self.clients.reserve(now, is_invite, flow, purpose);
         let loop_hash = check::loop_hash(&self.setup.keys, &stored);
         let random = self
@@ -127,9 +129,6 @@ impl Copy<'_> {
     pub(crate) fn write(&self, ours: Ours<'_>, out: &mut Vec<u8>) -> Option<Range<usize>> {
         let context = self.context;
         let request = context.request()?;
-        // Whoever registered where the flow leads is known.
-        let registered =
-            matches!((&self.what.way, self.what.rule), (Way::Flow(_), Rule::Registered { .. }));
         let mut edit = Editor::new(&request);
         // Step 3.
         edit.set_max_forwards(request.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
@@ -137,6 +136,9 @@ impl Copy<'_> {
         // What was said to us alone stays here (§22.3).
         drop_own_credentials(ours, &request, &mut edit);
         let (source, next, caller) = (&context.flow, &self.flow, context.caller.as_ref());
+        // Whoever registered where the flow leads is known.
+        let registered =
+            matches!((&self.what.way, self.what.rule), (Way::Flow(_), Rule::Registered { .. }));
         let crossing = Crossing { source, next, caller, registered };
         crossing.edit(ours.snapshot, &request, &mut edit);
         // §16.4, §16.6 steps 2 and 6.

@@ -40,6 +40,8 @@ pub(crate) struct ResponseContext {
     pub(crate) groups: VecDeque<Group>,
     /// What to answer if there was nothing to try.
     pub(crate) otherwise: Reject,
+    /// The users that redirections led to.
+    pub(crate) followed: Vec<AddressOfRecord>,
     /// The branches tried so far.
     pub(crate) branches: Vec<Branch>,
     /// A final response has gone back.
@@ -117,6 +119,8 @@ pub(crate) enum Outcome {
     TimedOut,
     /// A 2xx went back as it came.
     Answered,
+    /// It redirected, and others are asked in its place.
+    Followed,
 }
 
 impl BranchState {

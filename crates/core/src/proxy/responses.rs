@@ -104,7 +104,7 @@ impl Node {
     fn take_response(
         &mut self,
         now: Instant,
-        Purpose { context: id, branch: at, .. }: Purpose,
+        Purpose { context: id, branch: at, registered, .. }: Purpose,
         (response, source): (&Message<'_>, &Flow),
         out: &mut Outbox,
     ) {
@@ -117,6 +117,10 @@ impl Node {
             let (reason, source) = (DropReason::LateResponse, source.remote);
             out.event(Event::Dropped { reason, source });
         }
+        if registered && self.follow(now, (id, at), response, out) {
+            return;
+        }
+        let Some(context) = self.contexts.find_mut(id) else { return };
         match status {
             100..=199 => self.take_provisional(now, (id, at), (response, source), out),
             200..=299 => {

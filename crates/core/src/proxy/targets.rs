@@ -67,6 +67,7 @@ impl Node {
             breadth: breadth_of(request),
             groups: Default::default(),
             otherwise: Reject::TemporarilyUnavailable,
+            followed: Vec::new(),
             branches: Vec::new(),
             answered: false,
             closed: false,

@@ -277,6 +277,17 @@ pub static SECTIONS: &[Section<Config>] = &[
                 },
             },
             Setting {
+                key: "follow_redirects",
+                what: "true or false",
+                default: "false",
+                means: "Whether the server itself asks where a phone says to ask (301, 302), if \
+                        that is a user of ours; else the caller is told, as always for others.",
+                apply: |config, value| {
+                    config.settings.follow_redirects = value.boolean()?;
+                    Ok(())
+                },
+            },
+            Setting {
                 key: "reach",
                 what: "list of ADDRESS or ADDRESS/PREFIX",
                 default: "[]",

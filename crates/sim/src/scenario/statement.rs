@@ -183,6 +183,7 @@ impl Stage {
             let number = || value.parse::<u32>().map_err(|_| format!("{name} is a number"));
             match name.as_str() {
                 "ring_s" => settings.ring_s = number()?,
+                "follow_redirects" => settings.follow_redirects = value == "true",
                 "expires_min_s" => settings.expires_min_s = number()?,
                 "expires_default_s" => settings.expires_default_s = number()?,
                 "expires_max_s" => settings.expires_max_s = number()?,
