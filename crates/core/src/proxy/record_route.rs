@@ -39,7 +39,10 @@ pub(crate) fn entries(
 ) -> impl Iterator<Item = Vec<u8>> {
     let &Sides { caller, callee, .. } = sides;
     let contact = request.contacts().next().and_then(|c| c.ok());
-    let direct = |uri: &Uri<'_>, flow| names(uri, flow) && !looks_ours(ours, uri);
+    // Where nobody's URI may lead (F3), the flow still does: a phone on our own machine.
+    let direct = |uri: &Uri<'_>, flow: &Flow| {
+        names(uri, flow) && !looks_ours(ours, uri) && ours.may_send_to(flow.remote)
+    };
     let one = caller.socket == callee.socket
         && contact.and_then(|contact| contact.uri().ok()).is_some_and(|uri| direct(&uri, caller))
         && Uri::parse(sides.target).is_ok_and(|uri| direct(&uri, callee));
