@@ -233,3 +233,35 @@ fn b5_a_dialog_of_another_call_is_none() {
         }
     }
 }
+
+// The server holds no secrets of its own for others: what a phone or a gateway asks for goes to
+// who can answer it, and nothing else is sent because of it.
+#[test]
+fn c10_whoever_challenges_gets_no_credentials_of_ours() {
+    for challenge in [
+        "407 Proxy-Authenticate: Digest realm=\"example.org\", nonce=\"x\", qop=\"auth\"",
+        "401 WWW-Authenticate: Digest realm=\"carrier.example\", nonce=\"x\", qop=\"auth\"",
+    ] {
+        let (status, header) = challenge.split_once(' ').expect("a header");
+        let status: u16 = status.parse().expect("a status");
+        for method in ["BYE", "INVITE", "MESSAGE"] {
+            let mut call = call(BOB);
+            let text = call.request(method, "sip:bob@192.0.2.21", true, "");
+            let copy = call.world.receive(ALICE, &text);
+            let copy = copy.last().expect("it passes").clone();
+            assert!(copy.all("Proxy-Authorization").is_empty());
+            let sent = call.world.receive(BOB, &copy.answer(status, &format!("{header}|")));
+            let back: Vec<&Sent> = sent.iter().filter(|sent| sent.status() == status).collect();
+            assert_eq!(back.len(), 1, "{:?}", lines(&sent));
+            assert_eq!(back[0].to, format!("udp {ALICE}"));
+            assert!(back[0].text.contains(header), "as it came: {}", back[0].text);
+            // But for the ACK nothing goes to who asked, now or later.
+            let later = call.world.pass(120_000);
+            let later = later.iter().map(|(_, sent)| sent);
+            for sent in sent.iter().chain(later).filter(|sent| sent.to.contains(BOB)) {
+                assert!(sent.first_line().starts_with("ACK"), "{}", sent.text);
+                assert!(!sent.text.contains("Authorization"), "{}", sent.text);
+            }
+        }
+    }
+}
