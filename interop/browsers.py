@@ -9,6 +9,7 @@ from stage import PACKETS_OF_A_TALK
 
 # A browser that is gone is found out by then, and its caller told.
 SOON_S = 8
+SILENT_S = 3
 WRONG_PASSWORD = (401, 403)
 
 
@@ -112,7 +113,10 @@ def hears(alice, method, since=None):
 def falls_silent(stage, kind, over, caller):
     """Nobody closes its connection. Its user comes back in a new one."""
     account, alice = stage.account(), stage.registered(caller, "wss")
-    stage.registered(kind, over, account).freeze()
+    bob = stage.registered(kind, over, account)
+    bob.freeze()
+    # From whom nothing came for two seconds, the server asks for a sign of life with a request.
+    time.sleep(SILENT_S)
     alice.call(account.user)
     alice.ended()
     hears(alice, "INVITE")
