@@ -334,7 +334,12 @@ impl Watch {
 
     /// How many requests came from who may ask, and how many copies went out.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.asked.values().filter(|asked| asked.trusted).count(), self.sent.len())
+        // Inside of a dialog its route set speaks for who has no account any more.
+        let known = |asked: &&Asked| {
+            let stranger = |from: &SocketAddr| self.strangers.contains(&from.ip());
+            asked.trusted || asked.sip.tag("To").is_some() && !asked.from.iter().any(stranger)
+        };
+        (self.asked.values().filter(known).count(), self.sent.len())
     }
 
     /// Since when the request is there that this answers, if it was sent on to nobody.
