@@ -12,6 +12,8 @@ use crate::account::Account;
 use crate::address_of_record::AddressOfRecord;
 use crate::binding::Binding;
 use crate::flow::Flow;
+use crate::keep_alive::{Guard, KeepAlive};
+use crate::keys::Keys;
 use crate::locate::NextHop;
 use crate::reject::Reject;
 use crate::snapshot::Snapshot;
@@ -34,6 +36,9 @@ pub enum Input<'a> {
         /// What it says.
         message: Message<'a>,
     },
+    /// A datagram that says nothing but that a flow lives. It belongs to the partition that
+    /// [`home_of_flow`](crate::node::home_of_flow) names.
+    KeptAlive(Flow, KeepAlive),
     /// A connection ended: told to every partition.
     FlowClosed(Flow),
     /// Something sent with [`Output::Send::on_failure`] could not be sent.
@@ -155,6 +160,9 @@ pub enum Question {
         /// When the nonce ends, and with it the need to remember.
         ends: Instant,
     },
+    /// A phone is reached over this flow of datagrams: see to it that the flow lives.
+    /// → [`Answer::Guarded`]
+    Guard(Box<Guard>),
     /// Keep these changes, for good. → [`Answer::Kept`]
     Keep(Vec<Write>),
     /// Which flows lead to this host, best first? → [`Answer::Resolved`]
@@ -162,10 +170,12 @@ pub enum Question {
 }
 
 impl Question {
-    /// The address-of-record whose partition answers, or `None` where the program does.
-    pub fn owner(&self) -> Option<&AddressOfRecord> {
+    /// The hash of the partition that answers, to be taken modulo their number, or `None` where
+    /// the program does.
+    pub fn owner(&self, keys: &Keys) -> Option<u64> {
         match self {
-            Self::Locate(aor) | Self::Spend { account: aor, .. } => Some(aor),
+            Self::Locate(aor) | Self::Spend { account: aor, .. } => Some(keys.partition_of(aor)),
+            Self::Guard(guard) => Some(keys.home_of_flow(&guard.flow)),
             Self::Keep(_) | Self::Resolve(_) => None,
         }
     }
@@ -178,6 +188,8 @@ pub enum Answer {
     Located(Vec<Binding>),
     /// Whether the count was new.
     Spent(bool),
+    /// It is seen to.
+    Guarded,
     /// The changes are on disk.
     Kept(CommitToken),
     /// Ways to try in this order; may be empty.
@@ -291,7 +303,9 @@ pub enum DropReason {
     StrayCancel,
     /// A datagram from a stranger, so short that our answer to it would be a weapon.
     TooShort,
-    /// A table is full.
+    /// A keep-alive that wants an answer, over a flow that nobody has registered.
+    UnknownFlow,
+    /// A table is full, or somebody asks too often.
     Overload,
     /// A non-INVITE response came too late to be of use (RFC 4320 §4.2).
     LateResponse,

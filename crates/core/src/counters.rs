@@ -108,6 +108,7 @@ impl DropReason {
             Self::StrayAck => "stray_ack",
             Self::StrayCancel => "stray_cancel",
             Self::TooShort => "too_short",
+            Self::UnknownFlow => "unknown_flow",
             Self::Overload => "overload",
             Self::LateResponse => "late_response",
         }

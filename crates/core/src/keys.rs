@@ -3,7 +3,9 @@
 
 use crate::address_of_record::AddressOfRecord;
 use crate::flow::CertifiedName;
+use crate::flow::Flow;
 use core::hash::Hasher;
+use core::net::IpAddr;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -42,6 +44,15 @@ impl Keys {
         let lower = lower.strip_suffix(b".").unwrap_or(&lower);
         // Zero stands for no name at all.
         CertifiedName(self.hash64(b"certified name", &[lower]).max(1))
+    }
+
+    /// The partition hash of a flow of datagrams.
+    pub fn home_of_flow(&self, flow: &Flow) -> u64 {
+        let ip = match flow.remote.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        self.hash64(b"flow", &[&ip.octets(), &flow.remote.port().to_be_bytes()])
     }
 
     /// A keyed 64-bit hash of some parts; `label` keeps different uses apart.

@@ -22,6 +22,7 @@ pub mod identity;
 mod role;
 pub mod registrar;
 pub mod location;
+pub mod keep_alive;
 pub mod route;
 pub mod locate;
 mod proxy;

@@ -86,5 +86,14 @@ pub const CONTACT_BYTES: usize = 2_048;
 pub const PATH_BYTES: usize = 1_024;
 /// Bytes of a temporary GRUU before encoding: the longest name of a user, and what is beside it.
 pub const GRUU_BYTES: usize = 1_088;
+/// Flows of datagrams one partition guards; beyond it phones are not pinged, and must ask again.
+pub const GUARDED_FLOWS: usize = 100_000;
+/// Answers to STUN one flow gets in a second: a client repeats a lost request twice in it.
+pub const STUN_ANSWERS_PER_S: u32 = 4;
+/// Seconds between pings: what is translated is often forgotten after 30 s of silence.
+pub const NAT_PING_S: u32 = 25;
+/// Who has sent a keep-alive within this time will send the next one: RFC 5626 §4.4.2 has one
+/// every 24 to 29 s.
+pub const KEEP_ALIVE_SHOWN: Duration = Duration::from_secs(35);
 /// Bytes of a User-Agent kept with a binding, for people to recognise a phone by.
 pub const USER_AGENT_BYTES: usize = 128;

@@ -13,6 +13,7 @@ use crate::clients::{Client, Clients};
 use crate::counters::Counters;
 use crate::flow::{Flow, Listener};
 use crate::identity::{Authentication, Caller, ReplayWindows, Side, Verdict};
+use crate::keep_alive::{Guard, Guarded, GuardedFlows};
 use crate::keys::Keys;
 use crate::location::Location;
 use crate::proxy::privacy;
@@ -64,6 +65,7 @@ pub struct Node {
     pub(crate) last_ask: u64,
     pub(crate) location: Location,
     pub(crate) replay: ReplayWindows,
+    pub(crate) guarded: GuardedFlows,
     pub(crate) calls: Calls,
     pub(crate) counters: Counters,
     /// Set while the server stops: the Retry-After of refusals.
@@ -81,6 +83,7 @@ pub(crate) enum Timer {
     Group(Id<ResponseContext>),
     Ask(AskId),
     CallSilence(CallKey),
+    Ping(Id<Guarded>),
 }
 
 /// The hash of the partition that owns a message, to be taken modulo their number: that of the
@@ -99,6 +102,11 @@ pub fn home_of(setup: &Setup, snapshot: &Snapshot, message: &Message<'_>) -> u64
     setup.keys.hash64(b"call-id", &[message.call_id()])
 }
 
+/// The hash of the partition that guards a flow of datagrams, to be taken modulo their number.
+pub fn home_of_flow(setup: &Setup, flow: &Flow) -> u64 {
+    setup.keys.home_of_flow(flow)
+}
+
 impl Node {
     /// An empty partition.
     pub fn new(setup: Setup, snapshot: Arc<Snapshot>) -> Self {
@@ -115,6 +123,7 @@ impl Node {
             last_ask: 0,
             location,
             replay,
+            guarded: GuardedFlows::new(),
             calls: Calls::default(),
             counters: Counters::default(),
             draining: None,
@@ -132,6 +141,7 @@ impl Node {
                 self.on_request(now, flow, &message, out);
             }
             Input::Message { flow, message } => self.on_response(now, flow, &message, out),
+            Input::KeptAlive(flow, what) => self.on_keep_alive(now, (flow, what), out),
             Input::FlowClosed(flow) => self.on_flow_closed(now, flow, out),
             Input::Undelivered(TransactionRef::Client(id)) => {
                 self.request_undelivered(now, Id::from_bits(id), out);
@@ -290,10 +300,9 @@ impl Node {
         self.draining
     }
 
-    /// Whether this partition owns an address-of-record.
-    pub(crate) fn owns(&self, aor: &AddressOfRecord) -> bool {
-        let home = self.setup.keys.partition_of(aor) % u64::from(self.setup.partitions.max(1));
-        home == u64::from(self.setup.partition)
+    /// Whether what has this partition hash belongs here.
+    pub(crate) fn is_home(&self, hash: u64) -> bool {
+        hash % u64::from(self.setup.partitions.max(1)) == u64::from(self.setup.partition)
     }
 
     fn on_time(&mut self, now: Instant, out: &mut Outbox) {
@@ -306,6 +315,7 @@ impl Node {
                 Timer::C(id, branch) => self.on_timer_c(now, (id, branch.into()), out),
                 Timer::Group(id) => self.on_group_timer(now, id, out),
                 Timer::Ask(ask) => self.on_answer(now, ask, Answer::Failed, out),
+                Timer::Ping(id) => self.on_ping_timer(now, id, out),
                 Timer::CallSilence(key) => self.calls.forget(key, &mut self.timers, out),
             }
         }
@@ -319,6 +329,7 @@ impl Node {
                 // D7: a clock that was set back makes no binding live for days.
                 let longest = u64::from(self.snapshot.settings.expires_max_s);
                 binding.expires = binding.expires.min(now + Duration::from_secs(longest));
+                self.guard_elsewhere(now, Guard::of(&binding, true), out);
                 self.location.restore(&aor, binding);
             }
             Command::Forget(aor) => self.forget(&aor, out),

@@ -46,6 +46,8 @@ pub(crate) enum Waiting {
     Kept(Box<WaitingRegistration>),
     /// A request that a phone redirected to users who are being located.
     Following(Box<Following>),
+    /// A flow that somebody else looks after; what comes of it is of no interest.
+    Guarded,
     /// A change nobody waits for; only its failure is of interest.
     Noted(Box<Noted>),
 }
@@ -66,7 +68,7 @@ impl Node {
         waiting: Waiting,
         out: &mut Outbox,
     ) {
-        if question.owner().is_some_and(|aor| self.owns(aor)) {
+        if question.owner(&self.setup.keys).is_some_and(|home| self.is_home(home)) {
             let answer = self.know(now, question);
             return self.go_on(now, waiting, answer, out);
         }
@@ -95,6 +97,7 @@ impl Node {
             Question::Spend { account, nonce, nc, ends } => {
                 Answer::Spent(self.replay.spend(now, &account, nonce, nc, ends))
             }
+            Question::Guard(guard) => self.guard(now, *guard),
             Question::Keep(_) | Question::Resolve(_) => Answer::Failed,
         }
     }
@@ -126,7 +129,7 @@ impl Node {
             }
             (Waiting::Following(following), _) => self.on_followed(now, *following, &[], out),
             (Waiting::Noted(noted), Answer::Kept(_)) => self.on_noted(&noted),
-            (Waiting::Ack(_) | Waiting::Noted(_), _) => {}
+            (Waiting::Ack(_) | Waiting::Noted(_) | Waiting::Guarded, _) => {}
             (Waiting::Kept(registration), Answer::Kept(token)) => {
                 self.on_kept(now, *registration, token, out);
             }

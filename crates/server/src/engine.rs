@@ -22,9 +22,10 @@ use ringway_core::boundary::{
 };
 use ringway_core::counters::Counters;
 use ringway_core::flow::{Flow, Listener, Transport};
+use ringway_core::keep_alive::KeepAlive;
 use ringway_core::keys::Keys;
 use ringway_core::locate::NextHop;
-use ringway_core::node::{Node, Setup, home_of};
+use ringway_core::node::{Node, Setup, home_of, home_of_flow};
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::Instant;
 use ringway_store::{Counts, GroupCommit, Refused, Ticket};
@@ -219,6 +220,12 @@ impl Engine {
         self.run(partition, Input::Message { flow, message }, work);
     }
 
+    /// A datagram that says that its flow lives.
+    pub(crate) fn keep_alive(&self, flow: Flow, what: KeepAlive, work: &mut Work) {
+        let partition = self.place(home_of_flow(&self.setup, &flow));
+        self.run(partition, Input::KeptAlive(flow, what), work);
+    }
+
     /// A connection ended.
     pub fn flow_closed(&self, flow: Flow, work: &mut Work) {
         for partition in 0..self.partitions.len() as u32 {
@@ -351,9 +358,9 @@ impl Engine {
                 Output::Send { flow, bytes, on_failure } => {
                     work.sends.push(Send { flow, bytes, partition: number, on_failure });
                 }
-                Output::Ask { ask, question } => match question.owner() {
-                    Some(aor) => {
-                        let owner = self.place(self.setup.keys.partition_of(aor));
+                Output::Ask { ask, question } => match question.owner(&self.setup.keys) {
+                    Some(home) => {
+                        let owner = self.place(home);
                         let asker = Asker { partition: number, ask };
                         work.queue.push_back((owner, Owned::Asked(asker, question)));
                     }

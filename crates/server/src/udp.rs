@@ -10,6 +10,7 @@ use nix::sys::socket::{
     ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg,
 };
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
+use ringway_core::keep_alive::KeepAlive;
 use ringway_core::origin::is_believable;
 use ringway_wire::{Framing, Index, parse};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -230,9 +231,8 @@ fn take(
     if !is_believable(flow.remote, engine.listeners()) {
         return count(&engine.metrics.impossible_sources);
     }
-    // Keep-alives of phones behind address translation (RFC 5626 §3.5, and a NUL in practice).
-    if datagram.len() <= 4 && datagram.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
-        return;
+    if let Some(what) = KeepAlive::read(datagram) {
+        return engine.keep_alive(flow, what, work);
     }
     match parse(datagram, index, Framing::Datagram) {
         Ok(message) => engine.receive(snapshot, flow, message, work),

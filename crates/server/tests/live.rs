@@ -201,3 +201,31 @@ fn a_wildcard_becomes_exact_addresses() {
     assert!(server.listeners().iter().all(|l| l.local.port() != 0));
     server.shutdown(LONG);
 }
+
+// I6: STUN on the SIP port, for those who have registered over this very flow.
+#[test]
+//= RFC 5626 8 type=test
+fn i6_stun_is_answered_on_the_sip_port_where_somebody_is_registered() {
+    let server = serve(&startup());
+    for (number, ip, length) in [(1, V4, 32), (2, V6, 44)] {
+        let to = address(&server, Transport::Udp, ip);
+        let (phone, stranger) = (udp_to(to), udp_to(to));
+        let from = phone.local_addr().unwrap();
+        let answer = ask(&phone, &request("REGISTER", "UDP", from, number));
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+        let id = *b"a-stun-probe";
+        let probe = [&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42], &id[..]].concat();
+        stranger.send(&probe).unwrap();
+        phone.send(&probe).unwrap();
+        let mut buffer = [0; 256];
+        let got = phone.recv(&mut buffer).unwrap();
+        let mut expected = Vec::new();
+        ringway_wire::stun::write_binding_response(&id, from, &mut expected);
+        assert_eq!((got, &buffer[..got]), (length, &expected[..]));
+        // What comes next to the stranger is the answer to what it asks next.
+        let from = stranger.local_addr().unwrap();
+        let answer = ask(&stranger, &request("OPTIONS", "UDP", from, number + 10));
+        assert!(answer.starts_with("SIP/2.0 200 "), "{answer}");
+    }
+    server.shutdown(LONG);
+}

@@ -5,8 +5,9 @@ use ringway_core::boundary::{
     Answer, AskId, Asker, Command, Event, Input, Outbox, Output, Question, TransactionRef,
 };
 use ringway_core::flow::{Flow, Listener};
+use ringway_core::keep_alive::KeepAlive;
 use ringway_core::keys::Keys;
-use ringway_core::node::{Census, Node, Setup, home_of};
+use ringway_core::node::{Census, Node, Setup, home_of, home_of_flow};
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::Instant;
 use ringway_wire::Message;
@@ -150,6 +151,12 @@ impl Server {
         self.run(now, partition, Input::Message { flow, message })
     }
 
+    /// A datagram that says that its flow lives.
+    pub fn kept_alive(&mut self, now: Instant, flow: Flow, what: KeepAlive) -> Vec<Wish> {
+        let partition = self.place(home_of_flow(&self.setup, &flow));
+        self.run(now, partition, Input::KeptAlive(flow, what))
+    }
+
     /// A connection ended.
     pub fn flow_closed(&mut self, now: Instant, flow: Flow) -> Vec<Wish> {
         let all = 0..self.nodes.len() as u32;
@@ -228,9 +235,9 @@ impl Server {
                     let bytes = all[bytes].to_vec();
                     wishes.push(Wish::Send { flow, bytes, partition, on_failure });
                 }
-                Output::Ask { ask, question } => match question.owner() {
-                    Some(aor) => {
-                        let owner = self.place(self.setup.keys.partition_of(aor));
+                Output::Ask { ask, question } => match question.owner(&self.setup.keys) {
+                    Some(home) => {
+                        let owner = self.place(home);
                         queue.push_back((owner, Owned::Asked(Asker { partition, ask }, question)));
                     }
                     None => wishes.push(Wish::Ask { partition, ask, question }),

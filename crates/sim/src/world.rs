@@ -13,6 +13,7 @@ use crate::world::nat::Nat;
 use crate::world::streams::{Connection, Part, Side};
 use ringway_core::boundary::{Answer, AskId, Command, Event, Question, TransactionRef, Write};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
+use ringway_core::keep_alive::KeepAlive;
 use ringway_core::locate::Avoided;
 use ringway_core::node::Census;
 use ringway_core::snapshot::Snapshot;
@@ -308,9 +309,10 @@ impl World {
             Happening::AtServer(endpoint, flow, bytes) => {
                 self.on_wire(flow, (Some(endpoint), true), &bytes);
                 let mut index = Index::new();
-                match parse(&bytes, &mut index, Framing::Datagram) {
-                    Ok(message) => self.server.receive(self.now, flow, message),
-                    Err(_) => Vec::new(),
+                match (KeepAlive::read(&bytes), parse(&bytes, &mut index, Framing::Datagram)) {
+                    (Some(what), _) => self.server.kept_alive(self.now, flow, what),
+                    (None, Ok(message)) => self.server.receive(self.now, flow, message),
+                    (None, Err(_)) => Vec::new(),
                 }
             }
             Happening::AtEndpoint(endpoint, flow, bytes) => {
@@ -416,7 +418,7 @@ impl World {
                 let Some((after, answer)) = found else { return };
                 (after, Happening::Answered { life, partition, ask, answer })
             }
-            Question::Locate(_) | Question::Spend { .. } => {
+            Question::Locate(_) | Question::Spend { .. } | Question::Guard(_) => {
                 unreachable!("the server asks its own partitions")
             }
         };

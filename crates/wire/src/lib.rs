@@ -23,6 +23,7 @@ mod header;
 mod uri;
 mod write;
 mod sdp;
+pub mod stun;
 
 pub use crate::error::{Fault, Malformed};
 pub use crate::frame::{Frame, FrameError, Framer};

@@ -161,9 +161,9 @@ impl World {
                     self.note(&flow, &bytes);
                     remember(&mut self.sent, Sent { flow, bytes, partition, on_failure });
                 }
-                Output::Ask { ask, question } => match question.owner() {
-                    Some(aor) => {
-                        let owner = self.place(self.setup.keys.partition_of(aor));
+                Output::Ask { ask, question } => match question.owner(&self.setup.keys) {
+                    Some(home) => {
+                        let owner = self.place(home);
                         let asker = Asker { partition, ask };
                         queue.push_back((owner, Input::Asked { asker, question }));
                     }

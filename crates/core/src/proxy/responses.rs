@@ -39,6 +39,9 @@ impl Node {
             let reason = DropReason::MalformedResponse;
             return out.event(Event::Dropped { reason, source });
         }
+        if self.answers_ping(&flow, response) {
+            return;
+        }
         let Some((id, purpose)) = self.client_of(response) else {
             //= RFC 6026 7.3
             // "The proxy MUST NOT forward the response if there is no matching"

@@ -9,6 +9,7 @@ use crate::boundary::{
 };
 use crate::flow::Flow;
 use crate::identity::{Authentication, Caller, Claim, Side, Verdict};
+use crate::keep_alive::Guard;
 use crate::limits;
 use crate::location::Proposal;
 use crate::node::Node;
@@ -198,11 +199,22 @@ impl Node {
             let aor = waiting.aor.clone();
             out.event(Event::Registration { aor, contact, change });
         }
+        let over = waiting.after.iter().filter(|binding| binding.flow == waiting.flow);
+        let longest = over.max_by_key(|binding| binding.expires);
+        let guard = longest.and_then(|binding| Guard::of(binding, false));
+        self.guard_elsewhere(now, guard, out);
         // A slow commit may take longer than a binding had left.
         waiting.after.retain(|binding| binding.expires > now);
         let WaitingRegistration { request, flow, aor, after, outbound, .. } = &waiting;
         let granted = Granted { aor, bindings: after, outbound: *outbound };
         self.send_bindings(now, (*flow, &request.message()), &granted, out);
+    }
+
+    /// Has the flow of a binding guarded.
+    pub(crate) fn guard_elsewhere(&mut self, now: Instant, guard: Option<Guard>, out: &mut Outbox) {
+        if let Some(guard) = guard {
+            self.ask(now, Question::Guard(Box::new(guard)), Waiting::Guarded, out);
+        }
     }
 
     /// The store does not have it, or does not say so in time: nothing has changed.

@@ -133,6 +133,7 @@ pub(crate) fn world_with(listeners: Vec<Listener>, now: Instant) -> World {
     snapshot.domains.insert((*b"example.org").into());
     snapshot.default_domain = Some((*b"example.org").into());
     snapshot.settings.expires_spread_percent = 0;
+    snapshot.settings.nat_ping_s = 0;
     snapshot.settings.algorithms = vec![Algorithm::Sha256, Algorithm::Md5];
     for user in ["alice", "bob", "carol", "+12015550123", "what?ever"] {
         snapshot.accounts.put(account(user));

@@ -228,6 +228,17 @@ pub static SECTIONS: &[Section<Config>] = &[
                 },
             },
             Setting {
+                key: "nat_ping",
+                what: "time",
+                default: "\"25s\"",
+                means: "How often a phone that uses UDP from behind address translation and sends \
+                        no keep-alives gets an OPTIONS that keeps the way to it open; 0: never.",
+                apply: |config, value| {
+                    config.settings.nat_ping_s = seconds(value, 0, 3_600)?;
+                    Ok(())
+                },
+            },
+            Setting {
                 key: "service_route",
                 what: "true or false",
                 default: "false",

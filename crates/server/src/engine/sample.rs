@@ -15,6 +15,7 @@ impl Sample {
                 ("request", message.bytes().len())
             }
             Input::Message { message, .. } => ("response", message.bytes().len()),
+            Input::KeptAlive(..) => ("keep-alive", 0),
             Input::FlowClosed(_) => ("flow closed", 0),
             Input::Undelivered(_) => ("undelivered", 0),
             Input::Asked { .. } => ("asked", 0),

@@ -126,6 +126,10 @@ impl<'s> Play<'s> {
             let pong = Sip { first: "pong".to_owned(), ..Sip::default() };
             return self.compare(name, &pong, (&[], Some(flow)));
         }
+        if ringway_wire::stun::is_stun(bytes) {
+            let stun = Sip { first: "stun".to_owned(), ..Sip::default() };
+            return self.compare(name, &stun, (&[], Some(flow)));
+        }
         well_formed(bytes)
             .map_err(|what| Failure { line: 0, what: format!("{name} got {what}") })?;
         let message = Sip::read(bytes).unwrap_or_default();

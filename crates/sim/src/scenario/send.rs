@@ -19,6 +19,12 @@ impl Stage {
             self.transmit(phone, None, text.as_bytes());
             return Ok(());
         }
+        if what == "stun" {
+            let id = *b"a-stun-probe";
+            let probe = [&[0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42], &id[..]].concat();
+            self.transmit(phone, None, &probe);
+            return Ok(());
+        }
         if step.says("again") {
             return self.send_again(phone, what);
         }

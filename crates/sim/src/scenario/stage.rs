@@ -40,6 +40,7 @@ impl Stage {
             .collect();
         let mut snapshot = Snapshot::default();
         snapshot.settings.expires_spread_percent = 0;
+        snapshot.settings.nat_ping_s = 0;
         let world = World::new(listeners, PARTITIONS, snapshot.clone(), 1);
         Self { world, phones: Vec::new(), snapshot }
     }
