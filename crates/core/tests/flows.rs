@@ -283,3 +283,52 @@ fn a_request_in_a_dialog_to_a_gruu_keeps_the_rest_of_its_route() {
 fn to_all(sent: &[Sent]) -> Vec<&str> {
     sent.iter().map(|sent| sent.to.as_str()).collect()
 }
+
+// The registrar is another server, and we are the edge: it hears of the flow, and comes back by it.
+#[test]
+//= RFC 5626 5.1 type=test
+//= RFC 5626 5.3.1 type=test
+//= RFC 3327 5.2 type=test
+fn a_registrar_elsewhere_is_told_the_way_over_the_flow() {
+    let mut world = world();
+    let client = "tcp#5 198.51.100.77:40000";
+    let register = |more: &str, via: &str| {
+        request("REGISTER", "sip:198.51.100.20", more)
+            .replace("To: <sip:198.51.100.20>", "To: <sip:zoe@far.example>")
+            .replace("|Max-Forwards", &format!("{via}|Max-Forwards"))
+    };
+    let asked = world.receive(client, &register("Supported: path, outbound|", ""));
+    assert_eq!(asked[0].to, "udp 198.51.100.20:5060");
+    let path = asked[0].one("Path").to_owned();
+    let routes: Vec<&str> = path.split(", ").collect();
+    assert_eq!(routes[0], "<sip:192.0.2.1:5060;lr>", "the registrar's side");
+    assert!(routes[1].ends_with("@192.0.2.1:5060;transport=tcp;lr;ob>"), "the client's: {path}");
+    // Who knows no Path gets none, and neither does who is behind another proxy.
+    let proxied = ("c3", "Supported: path|", "|Via: SIP/2.0/UDP ua;branch=z9hG4bKua");
+    for (call, more, via) in [("c2", "", ""), proxied] {
+        let sent = world.receive(client, &register(more, via).replace("call", call));
+        assert!(sent[0].all("Path").is_empty(), "{more}{via}");
+    }
+    // The registrar's call comes along the Path, with another Call-ID.
+    let call = |route: &str| {
+        let more = format!("Via: SIP/2.0/UDP ua;branch=z9hG4bKua|Route: {route}|");
+        invite("sip:zoe@10.0.0.9", &more)
+            .replace("call", "c7")
+            .replace("To: <sip:zoe@10.0.0.9>", "To: <sip:zoe@far.example>")
+    };
+    let sent = world.receive("198.51.100.20:5060", &call(&path));
+    assert_eq!(sent[1].to, client, "{sent:?}");
+    assert!(sent[1].all("Route").is_empty());
+    world.handle(Input::FlowClosed(flow(client)));
+    let again = call(&path).replace("c7", "c8").replace("z9hG4bKc7", "z9hG4bKc8");
+    let sent = world.receive("198.51.100.20:5060", &again);
+    let failed = sent[1].on_failure.expect("someone wants to know");
+    assert_eq!(statuses(&world.handle(Input::Undelivered(failed))), [430], "for the proxy above");
+    // D6: a token that was changed, and one in the hands of a stranger.
+    let forged = path.replacen("sip:A", "sip:B", 1);
+    assert_ne!(forged, path);
+    let sent = world.receive("198.51.100.20:5060", &call(&forged).replace("c7", "c9"));
+    assert_eq!(statuses(&sent), [403]);
+    let sent = world.receive("203.0.113.1:5060", &call(&path).replace("c7", "c10"));
+    assert_eq!(statuses(&sent), [407]);
+}

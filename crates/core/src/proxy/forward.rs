@@ -8,6 +8,7 @@ use crate::flow::{CertifiedName, ConnectionId, Flow, Listener, Transport};
 use crate::limits;
 use crate::node::{Node, Timer};
 use crate::proxy::border::Crossing;
+use crate::proxy::edge;
 use crate::proxy::kept_here::drop_own_credentials;
 use crate::proxy::record_route::{self, Sides, Text};
 use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
@@ -154,6 +155,9 @@ impl Copy<'_> {
             for entry in record_route::entries(ours, &request, &sides) {
                 edit.push_record_route(&entry);
             }
+        }
+        if let Some(path) = edge::path(ours, &request, (&context.flow, &self.flow)) {
+            edit.append("Path", &path);
         }
         // Step 8, and §18.2.1 for the Via below ours.
         edit.set_received(context.flow.remote);

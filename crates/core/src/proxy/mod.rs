@@ -13,6 +13,7 @@
 
 pub(crate) mod best_response;
 pub(crate) mod device;
+pub(crate) mod edge;
 pub(crate) mod forward;
 pub(crate) mod kept_here;
 pub(crate) mod privacy;

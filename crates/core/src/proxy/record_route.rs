@@ -160,7 +160,8 @@ pub(crate) fn service_route(listener: &Listener) -> Vec<u8> {
     out
 }
 
-fn end_route(listener: &Listener, secure: bool, out: &mut Vec<u8>) {
+/// Ends the URI of a Route that leads to a listener of ours.
+pub(crate) fn end_route(listener: &Listener, secure: bool, out: &mut Vec<u8>) {
     use core::fmt::Write;
     let mut text = Text(out);
     // Writing to memory cannot fail.

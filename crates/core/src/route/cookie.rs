@@ -76,6 +76,10 @@ const RAW_MAX: usize = 1 + 4 + 4 + 1 + 8 + 8 + 2 + 16 + MAC_LEN;
 pub(crate) const TEXT_MAX: usize = RAW_MAX.div_ceil(3) * 4;
 
 impl Cookie {
+    /// In place of a Call-ID, for the flow token of a Path (RFC 5626 §5.2): it is for all calls to
+    /// the client. No Call-ID is empty.
+    pub(crate) const OF_PATH: &[u8] = b"";
+
     /// Writes the cookie for the dialog of this Call-ID.
     pub(crate) fn write(self, keys: &Keys, call_id: &[u8], out: &mut Vec<u8>) {
         let mut raw = Raw { bytes: [0; RAW_MAX], len: 0 };

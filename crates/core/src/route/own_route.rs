@@ -110,8 +110,14 @@ impl OwnRoute {
     ) -> Result<(), Reject> {
         let Some(text) = uri.user else { return Ok(()) };
         let socket = ours.socket_of(uri).unwrap_or(SocketId(0));
-        let cookie = Cookie::read(&ours.setup.keys, request.call_id(), text, socket)
-            .ok_or(Reject::ForgedRoute)?;
+        let read = |call_id| Cookie::read(&ours.setup.keys, call_id, text, socket);
+        let Some(cookie) = read(request.call_id()) else {
+            // Not of a call: of the Path of a client, and nobody is let through because of it.
+            //= RFC 5626 5.3.1
+            // "the flow token has been tampered with, the proxy SHOULD send a 403"
+            self.flow = read(Cookie::OF_PATH).ok_or(Reject::ForgedRoute)?.flow;
+            return Ok(());
+        };
         // Only a request inside a dialog may use what a dialog was allowed.
         self.signed = request.to().is_ok_and(|to| to.tag().is_some());
         self.flow = cookie.flow;
