@@ -177,8 +177,11 @@ fn registrations_and_status_for_people_and_programs() {
     let expected = [
         "account",
         "contact",
+        "device",
         "expires_at_s",
         "expires_in_s",
+        "flow",
+        "path",
         "q",
         "refreshed_at_s",
         "source",
@@ -188,7 +191,7 @@ fn registrations_and_status_for_people_and_programs() {
     assert_eq!(keys(row), expected, "these keys are documented");
     assert_eq!(row["contact"], format!("sip:bob@{contact}"));
     assert_eq!(row["source"], contact.to_string());
-    assert!((3_500..=3_600).contains(&row["expires_in_s"].as_u64().unwrap()), "{row}");
+    assert!((3_200..=3_600).contains(&row["expires_in_s"].as_u64().unwrap()), "{row}");
     assert!(row["user_agent"].as_str().unwrap().starts_with("Télé\u{202e}phone"), "{row}");
     let of = |name: &'static str| {
         json(&place, &move |far, screen| registrations::list(far, Some(name), screen))

@@ -38,7 +38,13 @@ pub(super) fn table(rows: &[RegistrationView]) -> Table {
         ("PHONE", Fit::Cut(8)),
     ]);
     for row in rows {
-        let via = format!("{} {}", row.transport, row.source);
+        let mut via = format!("{} {}", row.transport, row.source);
+        if row.flow > 0 {
+            via.push_str(&format!(" flow {}", row.flow));
+        }
+        if !row.path.is_empty() {
+            via.push_str(" along a path");
+        }
         let ends = span(row.expires_in_s);
         table.row([&row.account, &row.contact, &via, &ends, &row.user_agent]);
     }

@@ -118,6 +118,12 @@ pub struct RegistrationView {
     pub transport: String,
     /// Where its REGISTER came from, and where its calls go: an address with its port.
     pub source: String,
+    /// The proxies that its calls go along (RFC 3327), may be empty.
+    pub path: String,
+    /// The instance of the device, may be empty.
+    pub device: String,
+    /// The number of the device's flow (RFC 5626); 0 where it has none.
+    pub flow: u32,
     /// Preference in thousandths, 0 to 1000.
     pub q: u16,
     /// In how many seconds it ends.
@@ -138,6 +144,9 @@ impl RegistrationView {
             contact: text(&binding.contact),
             transport: binding.flow.transport.to_string(),
             source: binding.flow.remote.to_string(),
+            path: text(&binding.path),
+            device: text(&binding.instance),
+            flow: binding.reg_id,
             q: binding.q,
             expires_in_s: binding.expires.since(now).as_secs(),
             expires_at_s: binding.expires.as_secs(),
