@@ -3,6 +3,7 @@
 use crate::account::Account;
 use crate::address_of_record::AddressOfRecord;
 use crate::flow::{CertifiedName, Flow, Transport};
+use crate::keys::Keys;
 use crate::limits;
 use crate::locate::{Reach, reach};
 use crate::route::rules::{Route, Service};
@@ -47,6 +48,16 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// Makes the names of peers comparable with those of flows.
+    pub fn certify_peers(&mut self, keys: &Keys) {
+        for peer in &mut self.peers {
+            let names = peer.tls_names.iter();
+            peer.certified = names.map(|name| keys.certified_name(name.as_bytes())).collect();
+        }
+    }
+}
+
 /// A configured peer: requests from its networks, or over TLS from whoever proves one of its
 /// names, are not challenged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +67,9 @@ pub struct Peer {
     /// Its networks, as address and prefix length.
     pub networks: Vec<(IpAddr, u8)>,
     /// Its domains, one of which its certificate proves (RFC 5922 §7.1).
-    pub tls_names: Vec<CertifiedName>,
+    pub tls_names: Vec<String>,
+    /// The same as flows have them: see [`Snapshot::certify_peers`].
+    pub certified: Vec<CertifiedName>,
     /// The SIP URI that requests for it are sent to.
     pub address: Option<Box<[u8]>>,
     /// Whether it may also register anybody's contacts, at whatever address they name.
@@ -79,7 +92,7 @@ impl Peer {
     /// Whether what comes over a flow comes from it.
     pub fn is_behind(&self, flow: &Flow) -> bool {
         let certified = flow.certified;
-        let named = certified != CertifiedName::NONE && self.tls_names.contains(&certified);
+        let named = certified != CertifiedName::NONE && self.certified.contains(&certified);
         let is_proved = self.trust_udp || flow.transport != Transport::Udp;
         named || is_proved && self.holds(flow.remote.ip())
     }

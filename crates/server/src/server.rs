@@ -172,11 +172,13 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
     };
     let metrics = Arc::new(Metrics::default());
     let tap = Tap::open(&startup.trace, &listeners, &metrics)?;
+    let keys = Keys::new(&store.secret()?);
+    let snapshot = snapshot(startup, &mut *store, &keys)?;
     let engine = Arc::new(Engine::new(Parts {
-        keys: Keys::new(&store.secret()?),
+        keys,
         seed: getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?,
         listeners,
-        snapshot: snapshot(startup, &mut *store)?,
+        snapshot,
         sockets: Sockets::new(bound.udp),
         streams: startup.streams,
         clock,
@@ -218,7 +220,7 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
     Ok(running)
 }
 
-fn snapshot(startup: &Startup, store: &mut dyn Store) -> Result<Snapshot, StoreError> {
+fn snapshot(startup: &Startup, store: &mut dyn Store, keys: &Keys) -> Result<Snapshot, StoreError> {
     let mut snapshot = Snapshot {
         settings: startup.settings.clone(),
         peers: startup.peers.clone(),
@@ -230,6 +232,7 @@ fn snapshot(startup: &Startup, store: &mut dyn Store) -> Result<Snapshot, StoreE
     }
     startup.routing.apply(&mut snapshot);
     accounts::set_domains(&mut snapshot, &startup.domains);
+    snapshot.certify_peers(keys);
     Ok(snapshot)
 }
 

@@ -254,7 +254,7 @@ impl Streams {
         let names = identities(certificate);
         let snapshot = self.engine.snapshot();
         let known =
-            |name: &CertifiedName| snapshot.peers.iter().any(|peer| peer.tls_names.contains(name));
+            |name: &CertifiedName| snapshot.peers.iter().any(|peer| peer.certified.contains(name));
         let hashes = names.iter().take(limits::CERTIFICATE_NAMES);
         let hashes: Vec<_> = hashes.map(|name| self.engine.certified.note(name)).collect();
         let chosen = hashes.iter().copied().find(known).or(hashes.first().copied());

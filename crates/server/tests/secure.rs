@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod world;
-#[path = "world/links.rs"]
 mod links;
 
 use links::{link, secure_to, trusting};

@@ -92,7 +92,7 @@ mod tests {
             Peer {
                 name: "trunk".into(),
                 networks: alloc::vec![network("2001:db8::", 32)],
-                tls_names: alloc::vec![CertifiedName(7)],
+                certified: alloc::vec![CertifiedName(7)],
                 ..Peer::default()
             },
         ];
@@ -130,8 +130,8 @@ mod tests {
     fn c12_an_address_on_a_datagram_is_no_proof() {
         let mut snapshot = Snapshot::default();
         let networks = alloc::vec![("192.0.2.0".parse().expect("an address"), 24)];
-        let tls_names = alloc::vec![CertifiedName(7)];
-        snapshot.peers = alloc::vec![Peer { networks, tls_names, ..Peer::default() }];
+        let certified = alloc::vec![CertifiedName(7)];
+        snapshot.peers = alloc::vec![Peer { networks, certified, ..Peer::default() }];
         let by = |snapshot: &Snapshot, transport, certified| {
             let flow = Flow {
                 socket: SocketId(0),

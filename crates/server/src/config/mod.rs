@@ -180,7 +180,7 @@ impl Config {
             certificates: certificates.iter().cloned().zip(keys.iter().cloned()).collect(),
             ca: ca.clone(),
             system_roots: !only_ca,
-            ask_clients: ca.is_some(),
+            ask_clients: ca.is_some() || self.peers.iter().any(|p| !p.tls_names.is_empty()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `[[peer]]`: the servers that are known by where they call from.
 
-use super::address::network;
+use super::address::{domain, network};
 use super::routing::{plain_name, sip_address};
 use super::settings::{Section, Setting, each};
 use ringway_core::snapshot::Peer;
@@ -23,13 +23,22 @@ pub static PEER: Section<Peer> = Section {
         Setting {
             key: "networks",
             what: "list of ADDRESS or ADDRESS/PREFIX",
-            default: "",
+            default: "[]",
             means: "Where its requests come from over TCP and TLS, and over UDP with trust_udp.",
             apply: |peer, value| {
                 peer.networks = each(value, network)?;
-                if peer.networks.is_empty() {
-                    return Err(value.wrong("a peer without a network is nobody").into());
-                }
+                Ok(())
+            },
+        },
+        Setting {
+            key: "tls_names",
+            what: "list of domains",
+            default: "[]",
+            means: "Its domains, one of which its certificate proves when it connects over TLS \
+                    (RFC 5922). Such a peer is known wherever it calls from; a peer has networks, \
+                    or tls_names, or both.",
+            apply: |peer, value| {
+                peer.tls_names = each(value, domain)?;
                 Ok(())
             },
         },
@@ -87,6 +96,7 @@ pub(crate) const fn empty_peer() -> Peer {
         name: String::new(),
         networks: Vec::new(),
         tls_names: Vec::new(),
+        certified: Vec::new(),
         may_register: false,
         trust_identity: false,
         trust_udp: false,

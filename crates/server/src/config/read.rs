@@ -136,6 +136,12 @@ impl Reader<'_> {
 
     fn peers<'a>(&mut self, value: &'a Spanned<DeValue<'a>>) {
         for (at, peer) in self.list(&PEER, value, empty_peer) {
+            if peer.networks.is_empty() && peer.tls_names.is_empty() {
+                let label = "say where it calls from, with networks or tls_names";
+                let message = format!("the peer \"{}\" is nobody", peer.name);
+                self.problems.push(Problem::value(at, message, label));
+                continue;
+            }
             let namesake = self.config.peers.iter().any(|other| other.name == peer.name);
             self.push_named("peer", &peer.name, (at, namesake));
             self.config.peers.push(peer);

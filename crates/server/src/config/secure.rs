@@ -39,8 +39,8 @@ pub(super) const TLS: Section<Config> = Section {
             what: "path",
             default: "\"\"",
             means: "A PEM file with certificates that are trusted besides those of the \
-                    system. With one, those who connect over TLS are asked for a \
-                    certificate, which they need not have.",
+                    system. With one, or with tls_names of a peer, those who \
+                    connect over TLS are asked for a certificate, which they need not have.",
             apply: |config, value| {
                 config.tls.ca = match value.text()? {
                     "" => None,

@@ -298,8 +298,8 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         "[[peer]]\nname = \"x\"",
         "1:1",
         3,
-        "a peer without \"networks\"",
-        "list of ADDRESS or ADDRESS/PREFIX",
+        "the peer \"x\" is nobody",
+        "say where it calls from, with networks or tls_names",
     ),
     (
         "[[peer]]\nname = \"x\"\nnetworks = [\"10.0.0.0/33\"]",

@@ -77,8 +77,8 @@ impl Tls {
     /// # Errors
     /// If there is no certificate at all.
     pub fn new(setup: &TlsSetup, folder: Option<PathBuf>, names: &Names) -> Result<Self, TlsError> {
-        let seen = look(setup, folder.as_deref(), names);
         let current = build(setup, folder.as_deref(), names)?;
+        let seen = look(setup, folder.as_deref(), names);
         let (setup, current) = (setup.clone(), RwLock::new(Arc::new(current)));
         Ok(Self { setup, folder, current, seen: Mutex::new(seen) })
     }
@@ -105,6 +105,9 @@ impl Tls {
         }
         let fresh = Arc::new(build(&self.setup, folder, names)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        // One of our own making was written just now, perhaps.
+        let now = look(&self.setup, folder, names);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(true)
     }
 

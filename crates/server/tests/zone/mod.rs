@@ -1,5 +1,7 @@
 //! An authoritative name server on loopback that says what it is told to say, or worse.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NAPTR, SOA, SRV};
 use hickory_proto::rr::{Name, RData, Record, RecordType};

@@ -1,6 +1,8 @@
 //! Ways to the server over TLS and WebSocket, made with libraries that know nothing of ours.
 
-use super::LONG;
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use crate::world::LONG;
 use ringway_core::flow::Transport;
 use ringway_server::demo::Link;
 use ringway_wire::{Frame, Framer};

@@ -1,0 +1,119 @@
+//! Another SIP server that is reached over TLS, and the authority that vouches for it.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// An authority, its certificate in a file.
+pub(crate) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    pub(crate) file: PathBuf,
+}
+
+impl Authority {
+    pub(crate) fn new(folder: &Path) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "an authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let file = folder.join("ca.pem");
+        std::fs::write(&file, issuer.pem()).unwrap();
+        Self { issuer, file }
+    }
+
+    /// A certificate for these names, and its key, in files.
+    pub(crate) fn issue(&self, names: &[&str]) -> (PathBuf, PathBuf) {
+        let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
+        let key = KeyPair::generate().unwrap();
+        let made = CertificateParams::new(names.clone()).unwrap().signed_by(&key, &self.issuer);
+        let file = self.file.with_file_name(format!("{}.pem", names[0]));
+        std::fs::write(&file, made.unwrap().pem()).unwrap();
+        std::fs::write(file.with_extension("key"), key.serialize_pem()).unwrap();
+        (file.clone(), file.with_extension("key"))
+    }
+}
+
+/// A server that answers every request with 200, and remembers all that it was told.
+pub(crate) struct Far {
+    pub(crate) at: SocketAddr,
+    heard: Arc<Mutex<Vec<String>>>,
+    /// The names that clients asked for.
+    names: Arc<Mutex<Vec<String>>>,
+}
+
+impl Far {
+    pub(crate) fn start((certificate, key): &(PathBuf, PathBuf)) -> Self {
+        let chain = rustls::pki_types::CertificateDer::pem_file_iter(certificate).unwrap();
+        let chain = chain.collect::<Result<_, _>>().unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap())
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let (heard, names) = (Arc::<Mutex<Vec<String>>>::default(), Arc::default());
+        let far = Self { at, heard: Arc::clone(&heard), names: Arc::clone(&names) };
+        let config = Arc::new(config);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (config, heard, names) = (config.clone(), heard.clone(), names.clone());
+                thread::spawn(move || serve(&config, stream, (&heard, &names)));
+            }
+        });
+        far
+    }
+
+    pub(crate) fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.names.lock().unwrap().clone()
+    }
+}
+
+fn serve(
+    config: &Arc<ServerConfig>,
+    stream: TcpStream,
+    (heard, names): (&Mutex<Vec<String>>, &Mutex<Vec<String>>),
+) {
+    let connection = ServerConnection::new(Arc::clone(config)).unwrap();
+    let mut stream = StreamOwned::new(connection, stream);
+    let (mut text, mut buffer) = (String::new(), [0; 4_096]);
+    let mut is_new = true;
+    while let Ok(length) = stream.read(&mut buffer) {
+        if length == 0 {
+            return;
+        }
+        if std::mem::take(&mut is_new) {
+            let name = stream.conn.server_name().unwrap_or("none").to_owned();
+            names.lock().unwrap().push(name);
+        }
+        text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        while let Some(end) = text.find("\r\n\r\n") {
+            let request: String = text.drain(..end + 4).collect();
+            let line = request.lines().next().unwrap_or_default().to_owned();
+            heard.lock().unwrap().push(line);
+            if stream.write_all(answer(&request).as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn answer(request: &str) -> String {
+    let kept = ["Via:", "From:", "Call-ID:", "CSeq:", "To:"];
+    let lines = request.lines().filter(|line| kept.iter().any(|name| line.starts_with(name)));
+    let mut text = String::from("SIP/2.0 200 OK\r\n");
+    lines.for_each(|line| text += &format!("{line}\r\n"));
+    text + "Content-Length: 0\r\n\r\n"
+}

@@ -1,0 +1,249 @@
+//! TLS towards others: whom we believe, whom we take somebody for, and certificates that change.
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod world;
+mod links;
+mod zone;
+mod far;
+
+use far::{Authority, Far};
+use hickory_proto::rr::RecordType;
+use links::{Secure, secure_to, trusting};
+use ringway_core::flow::Transport;
+use ringway_core::snapshot::Peer;
+use ringway_server::listen::Endpoint;
+use ringway_server::server::Startup;
+use ringway_server::tls::TlsSetup;
+use std::io::{Read, Write};
+use std::net::UdpSocket;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+use world::{LONG, V4, address, ask, serve, udp_to};
+use zone::{Reply, Zone};
+
+/// A server that trusts what this authority says, and nothing else.
+fn startup(authority: &Authority) -> Startup {
+    let mut startup = world::startup();
+    let address = Some(V4.parse().unwrap());
+    startup.listen.push(Endpoint { transport: Transport::Tls, address, port: 0 });
+    startup.tls = TlsSetup {
+        ca: Some(authority.file.clone()),
+        system_roots: false,
+        ask_clients: true,
+        ..TlsSetup::default()
+    };
+    startup
+}
+
+/// Every name under `.test` is this machine.
+fn zone() -> Zone {
+    Zone::start(|name, kind| match kind {
+        RecordType::A if name.ends_with(".test") => Reply::Say(vec![zone::address(name, V4)]),
+        _ => Reply::Say(Vec::new()),
+    })
+}
+
+static NUMBER: AtomicU32 = AtomicU32::new(1);
+
+fn message(uri: &str, via: &str) -> String {
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!(
+        "MESSAGE {uri} SIP/2.0\r\nVia: SIP/2.0/{via};branch=z9hG4bK-tls-{number};rport\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:alice@example.org>;tag=a{number}\r\nTo: <{uri}>\r\n\
+         Call-ID: tls-{number}\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// What comes of a message that a trusted phone sends over UDP: the status.
+fn send(phone: &UdpSocket, uri: &str) -> u16 {
+    let via = format!("UDP {}", phone.local_addr().unwrap());
+    let mut answer = ask(phone, message(uri, &via).as_bytes());
+    let mut buffer = [0; 4_096];
+    while answer.starts_with("SIP/2.0 1") {
+        let length = phone.recv(&mut buffer).expect("a final answer");
+        answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    }
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+fn status(stream: &mut Secure, request: &str) -> u16 {
+    stream.write_all(request.as_bytes()).unwrap();
+    let (mut text, mut buffer) = (String::new(), [0; 4_096]);
+    while !text.contains("\r\n\r\n") {
+        let length = stream.read(&mut buffer).expect("an answer");
+        assert!(length > 0, "closed after {text:?}");
+        text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+    text.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn g7_nothing_is_sent_to_whom_the_certificate_does_not_vouch_for() {
+    let (folder, zone) = (TempDir::new().unwrap(), zone());
+    let authority = Authority::new(folder.path());
+    let far = Far::start(&authority.issue(&["far.test", "*.wild.test", "127.0.0.1"]));
+    let server = serve(&Startup { dns: vec![zone.address], ..startup(&authority) });
+    let phone = udp_to(address(&server, Transport::Udp, V4));
+    let port = far.at.port();
+    assert_eq!(send(&phone, &format!("sip:bob@far.test:{port};transport=tls")), 200);
+    assert_eq!(send(&phone, &format!("sips:bob@far.test:{port}")), 200);
+    for uri in [
+        format!("sip:bob@other.test:{port};transport=tls"),
+        format!("sips:bob@other.test:{port}"),
+        format!("sips:bob@a.wild.test:{port}"),
+        format!("sips:bob@127.0.0.1:{port}"),
+    ] {
+        assert_eq!(send(&phone, &uri), 500, "{uri}");
+    }
+    let heard = far.heard();
+    assert_eq!(heard.len(), 2, "nothing but what it may hear: {heard:?}");
+    //= RFC 5922 7.3 type=test
+    // "If the server is not authenticated, the client MUST close the"
+    assert!(far.names().iter().all(|name| name == "far.test"), "{:?}", far.names());
+    assert!(server.engine().metrics().certificates_refused.load(Ordering::Relaxed) >= 2);
+    server.shutdown(LONG);
+}
+
+#[test]
+fn g8_a_connection_is_used_again_for_the_name_it_proved_and_no_other() {
+    let (folder, zone) = (TempDir::new().unwrap(), zone());
+    let authority = Authority::new(folder.path());
+    let far = Far::start(&authority.issue(&["a.test", "b.test"]));
+    let server = serve(&Startup { dns: vec![zone.address], ..startup(&authority) });
+    let phone = udp_to(address(&server, Transport::Udp, V4));
+    let port = far.at.port();
+    for name in ["a.test", "a.test", "b.test", "A.TEST", "b.test"] {
+        assert_eq!(send(&phone, &format!("sips:bob@{name}:{port}")), 200, "{name}");
+    }
+    assert_eq!(far.heard().len(), 5);
+    // One connection for each: what proves one name says nothing of the other.
+    assert_eq!(far.names(), ["a.test", "b.test"]);
+    // An address that is reached over TLS by one name is not thereby reached by another.
+    assert_eq!(send(&phone, &format!("sips:bob@c.test:{port}")), 500);
+    assert_eq!(far.heard().len(), 5);
+    server.shutdown(LONG);
+}
+
+#[test]
+fn g9_a_sips_request_never_leaves_in_clear() {
+    let (folder, zone) = (TempDir::new().unwrap(), zone());
+    let authority = Authority::new(folder.path());
+    let server = serve(&Startup { dns: vec![zone.address], ..startup(&authority) });
+    let phone = udp_to(address(&server, Transport::Udp, V4));
+    // It would take them in clear, over both.
+    let udp = UdpSocket::bind((V4, 0)).unwrap();
+    let at = udp.local_addr().unwrap();
+    let tcp = std::net::TcpListener::bind(at).unwrap();
+    for uri in [
+        format!("sips:bob@{at}"),
+        format!("sips:bob@clear.test:{}", at.port()),
+        format!("sips:bob@clear.test:{};transport=tcp", at.port()),
+        format!("sips:bob@clear.test:{};transport=udp", at.port()),
+        format!("sip:bob@clear.test:{};transport=tls", at.port()),
+    ] {
+        let status = send(&phone, &uri);
+        assert!(status >= 400, "{uri}: {status}");
+    }
+    udp.set_nonblocking(true).unwrap();
+    assert!(udp.recv(&mut [0; 9]).is_err(), "a datagram came");
+    tcp.set_nonblocking(true).unwrap();
+    while let Ok((mut stream, _)) = tcp.accept() {
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let mut first = [0; 1];
+        // A handshake may be tried; SIP does not come.
+        if stream.read(&mut first).is_ok_and(|length| length > 0) {
+            assert_eq!(first, [0x16]);
+        }
+    }
+    server.shutdown(LONG);
+}
+
+/// Over TLS, from loopback which is no peer here: who is it?
+#[test]
+fn a_peer_is_known_by_its_certificate_and_by_nothing_less() {
+    let folder = TempDir::new().unwrap();
+    let authority = Authority::new(folder.path());
+    let mut startup = startup(&authority);
+    let (name, tls_names) = ("carrier".into(), vec!["carrier.test".into()]);
+    startup.peers = vec![Peer { name, tls_names, ..Peer::default() }];
+    let (certificate, key) = authority.issue(&["example.org"]);
+    startup.tls.certificates = vec![(certificate, key)];
+    let server = serve(&startup);
+    let to = address(&server, Transport::Tls, V4);
+    let over = |own: Option<(&Path, &Path)>| {
+        let config = trusting(&authority.file, own);
+        secure_to(to, "example.org", &config)
+    };
+    let ask = |own: Option<(&Path, &Path)>| {
+        let mut stream = over(own).unwrap();
+        let via = format!("TLS {}", stream.sock.local_addr().unwrap());
+        // Nobody is registered, which only those hear who are let through.
+        status(&mut stream, &message("sip:bob@example.org", &via))
+    };
+    let carrier = authority.issue(&["x.test", "carrier.test"]);
+    let other = authority.issue(&["other.test"]);
+    let wild = authority.issue(&["*.test"]);
+    assert_eq!(ask(Some((&carrier.0, &carrier.1))), 480);
+    assert_eq!(ask(Some((&other.0, &other.1))), 407);
+    assert_eq!(ask(Some((&wild.0, &wild.1))), 407);
+    assert_eq!(ask(None), 407);
+    server.shutdown(LONG);
+}
+
+#[test]
+fn a_certificate_of_somebody_else_is_no_certificate() {
+    let (ours, theirs) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (authority, stranger) = (Authority::new(ours.path()), Authority::new(theirs.path()));
+    let mut startup = startup(&authority);
+    let identity = authority.issue(&["example.org"]);
+    startup.tls.certificates = vec![identity];
+    let server = serve(&startup);
+    let (certificate, key) = stranger.issue(&["carrier.test"]);
+    let config = trusting(&authority.file, Some((&certificate, &key)));
+    let to = address(&server, Transport::Tls, V4);
+    // With TLS 1.3 the refusal comes after the client believes to be done.
+    let refused = secure_to(to, "example.org", &config).and_then(|mut stream| {
+        stream.write_all(b"\r\n\r\n")?;
+        stream.read_exact(&mut [0; 2])
+    });
+    assert!(refused.is_err());
+    server.shutdown(LONG);
+}
+
+#[test]
+fn certificates_change_while_calls_go_on() {
+    let folder = TempDir::new().unwrap();
+    let authority = Authority::new(folder.path());
+    let mut startup = startup(&authority);
+    let (certificate, key) = authority.issue(&["example.org"]);
+    startup.tls.certificates = vec![(certificate.clone(), key.clone())];
+    let server = serve(&startup);
+    let to = address(&server, Transport::Tls, V4);
+    let config = trusting(&authority.file, None);
+    let shown = |stream: &Secure| stream.conn.peer_certificates().unwrap()[0].to_vec();
+    let mut before = secure_to(to, "example.org", &config).unwrap();
+    let via = format!("TLS {}", before.sock.local_addr().unwrap());
+    assert_eq!(status(&mut before, &message("sip:bob@example.org", &via)), 480);
+
+    let old = std::fs::read(&certificate).unwrap();
+    authority.issue(&["example.org"]);
+    assert_ne!(std::fs::read(&certificate).unwrap(), old);
+    server.reload();
+    // Resumed sessions would show the old one; a client that was not here before does not.
+    let fresh = trusting(&authority.file, None);
+    let mut after = secure_to(to, "example.org", &fresh).unwrap();
+    assert_ne!(shown(&after), shown(&before));
+    for stream in [&mut before, &mut after] {
+        let via = format!("TLS {}", stream.sock.local_addr().unwrap());
+        assert_eq!(status(stream, &message("sip:bob@example.org", &via)), 480);
+    }
+
+    // A bad file leaves what is in force, and is counted.
+    std::fs::write(&key, "nothing").unwrap();
+    server.reload();
+    let third = secure_to(to, "example.org", &trusting(&authority.file, None)).unwrap();
+    assert_eq!(shown(&third), shown(&after));
+    assert_eq!(server.engine().metrics().certificates_failed.load(Ordering::Relaxed), 1);
+    server.shutdown(LONG);
+}
