@@ -17,7 +17,9 @@ pub(crate) fn check_contacts(
         let Ok(Uri::Sip(uri)) = contact.uri() else { continue };
         //= RFC 5627 5.1
         // "403, since this would cause a routing loop.  If the contact URI is a"
-        let is_us = ours.is_our_route(&uri);
+        // One with headers is no equal of the address-of-record (RFC 3261 §19.1.4, and the message
+        // of RFC 4475 §3.3.14 that is to succeed); should it lead back here, the loop is found.
+        let is_us = ours.is_our_route(&uri) && uri.headers.is_empty();
         if is_us || leads_nowhere(&uri) || followed && is_private_to(&uri, flow.remote.ip()) {
             return Err(Reject::ContactNotAllowed);
         }

@@ -296,7 +296,7 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
     ("[peer]\nname = 1", "1:1", 3, "peers are a list", "write [[peer]], in two brackets"),
     (
         "[[peer]]\nname = \"x\"",
-        "1:1",
+        "2:1",
         3,
         "the peer \"x\" is nobody",
         "say where it calls from, with networks or tls_names",

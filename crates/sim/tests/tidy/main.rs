@@ -7,6 +7,7 @@ mod words;
 mod rooms;
 mod status;
 mod files;
+mod threats;
 
 use source::{Source, Tree};
 
@@ -55,6 +56,7 @@ const TREE_RULES: &[(&str, TreeRule)] = &[
     ("lints", rooms::lints),
     ("unused files", files::unused),
     ("scenarios", files::scenarios),
+    ("threats", threats::rows),
     ("README", files::readme),
 ];
 
