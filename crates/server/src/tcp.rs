@@ -1,5 +1,5 @@
 //! Streams from their listeners, and those that we open: up to the point where SIP messages can
-//! pass ([`stream`](crate::stream) goes on from there).
+//! pass ([`stream`] goes on from there).
 
 use crate::balancer::{Balancers, Refused};
 use crate::connections::{Dial, Feed};

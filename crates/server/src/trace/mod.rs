@@ -8,7 +8,7 @@
 //!
 //! Whoever handles messages never waits here: what does not fit into a queue is lost and counted.
 //! Who may use the control socket may see everything; what proves passwords, and the keys of
-//! media, are masked unless they are asked for ([`mask`]).
+//! media, are masked unless they are asked for ([`mod@mask`]).
 
 mod facts;
 mod hep;
