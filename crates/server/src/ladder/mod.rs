@@ -273,6 +273,8 @@ fn shorten(text: &str, longest: usize, style: Style) -> String {
     if let Some(blank) = short.rfind(' ').filter(|&blank| blank > longest / 2) {
         short.truncate(blank);
     }
+    // Neither does what stood between two of them.
+    short.truncate(short.trim_end_matches([' ', '·', '+']).len());
     short.push_str(style.pick("…", "~"));
     short
 }

@@ -18,8 +18,10 @@ use std::time::Duration;
 const PARTS: usize = 16;
 /// Of the room of a part so many quarters are for calls.
 const CALLS: usize = 3;
-/// Messages of which a part remembers that they passed: those of some seconds under load.
-const REMEMBERED: usize = 4_096;
+/// Messages of which a part remembers that they passed, in so many places …
+const PLACES: usize = 1_024;
+/// … of so many each: those of some seconds under load.
+const PER_PLACE: usize = 4;
 /// Bytes that a message costs besides its own.
 const OVERHEAD: usize = size_of::<Kept>() + 32;
 
@@ -39,8 +41,8 @@ pub(super) struct Ring {
 struct Part {
     calls: Share,
     others: Share,
-    /// Hash and number of messages, each at the place that its hash says.
-    seen: Vec<(u64, u64)>,
+    /// Hash and number of messages, each at the place that its hash says, the newest first.
+    seen: Vec<[(u64, u64); PER_PLACE]>,
 }
 
 #[derive(Debug, Default)]
@@ -152,16 +154,16 @@ impl Part {
     /// one.
     fn first_of(&mut self, hash: u64, number: u64) -> Option<u64> {
         if self.seen.is_empty() {
-            self.seen.resize(REMEMBERED, (0, 0));
+            self.seen.resize(PLACES, [(0, 0); PER_PLACE]);
         }
-        let place = &mut self.seen[hash as usize % REMEMBERED];
-        match *place {
-            (same, first) if same == hash && first > 0 => Some(first),
-            _ => {
-                *place = (hash, number);
-                None
-            }
+        let place = &mut self.seen[hash as usize % PLACES];
+        let known = place.iter().find(|(same, first)| *same == hash && *first > 0);
+        if let Some((_, first)) = known {
+            return Some(*first);
         }
+        place.rotate_right(1);
+        place[0] = (hash, number);
+        None
     }
 }
 

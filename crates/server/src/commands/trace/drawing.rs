@@ -72,6 +72,10 @@ impl<'w> Drawing<'w> {
     pub(super) fn messages(&mut self, messages: Vec<MessageView>) -> io::Result<()> {
         if messages.is_empty() {
             self.whole()?;
+            if !self.is_live {
+                let hint = "Calls are drawn as they pass from now on; Ctrl-C ends it.";
+                self.ladder.note(hint, "")?;
+            }
             self.is_live = true;
         }
         for message in messages {
