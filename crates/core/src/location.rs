@@ -31,13 +31,22 @@ pub struct Location {
     /// Which users have bindings over which connection.
     connections: BTreeSet<(ConnectionId, u32)>,
     contacts: usize,
-    proposals: BTreeMap<Proposal, (AddressOfRecord, Vec<Write>)>,
+    proposals: BTreeMap<Proposal, Proposed>,
     /// Which of them bring bindings over which connection.
     proposed_over: BTreeSet<(ConnectionId, Proposal)>,
     last_proposal: u64,
     /// Bindings, by their keys, of which the store may believe something else than is true here,
     /// because it never said that it kept what came last; with the moment, counted like proposals.
     doubts: BTreeMap<(AddressOfRecord, Box<[u8]>), u64>,
+}
+
+/// What a registration that is being committed will write.
+#[derive(Debug)]
+struct Proposed {
+    aor: AddressOfRecord,
+    /// Of the REGISTER, as in [`Binding::transaction`].
+    transaction: u64,
+    writes: Vec<Write>,
 }
 
 /// A user with at least one binding; its slot is free when there is none.
@@ -84,7 +93,7 @@ impl Location {
     /// compares the next request with.
     pub fn expected(&self, aor: &AddressOfRecord, now: Instant) -> Vec<Binding> {
         let mut bindings = self.live(aor, now);
-        for write in self.proposed(aor).flat_map(|(_, writes)| writes) {
+        for write in self.proposed(aor).flat_map(|(_, proposed)| &proposed.writes) {
             change(&mut bindings, write.clone());
         }
         bindings
@@ -99,7 +108,8 @@ impl Location {
         let doubts = self.doubts.range((aor.clone(), Box::default())..);
         let doubts = doubts.take_while(|((owner, _), _)| owner == aor);
         let doubts = doubts.map(|((_, key), _)| Cow::Borrowed(&**key));
-        let proposed = self.proposed(aor).flat_map(|(_, writes)| writes).filter_map(key_of);
+        let proposed = self.proposed(aor).flat_map(|(_, proposed)| &proposed.writes);
+        let proposed = proposed.filter_map(key_of);
         self.truth(aor, doubts.chain(proposed).collect(), now)
     }
 
@@ -143,18 +153,23 @@ impl Location {
         }
     }
 
-    /// Whether something about this user waits for its commit.
-    pub fn is_pending(&self, aor: &AddressOfRecord) -> bool {
-        self.proposed(aor).next().is_some()
+    /// Whether what this very request asked for this user waits for its commit.
+    pub fn is_pending(&self, aor: &AddressOfRecord, transaction: u64) -> bool {
+        self.proposed(aor).any(|(_, proposed)| proposed.transaction == transaction)
     }
 
     /// Takes the writes of a registration that is being committed.
-    pub fn propose(&mut self, aor: AddressOfRecord, writes: Vec<Write>) -> Proposal {
+    pub fn propose(
+        &mut self,
+        aor: AddressOfRecord,
+        transaction: u64,
+        writes: Vec<Write>,
+    ) -> Proposal {
         self.last_proposal += 1;
         let proposal = Proposal { user: hash(&self.keys, &aor), number: self.last_proposal };
         let over = connections(&writes).map(|connection| (connection, proposal));
         self.proposed_over.extend(over);
-        self.proposals.insert(proposal, (aor, writes));
+        self.proposals.insert(proposal, Proposed { aor, transaction, writes });
         proposal
     }
 
@@ -162,14 +177,14 @@ impl Location {
     //= RFC 3261 10.3
     // "The binding updates MUST be committed (that is, made visible to"
     pub fn commit(&mut self, proposal: Proposal) -> bool {
-        let Some((aor, writes)) = self.take(proposal) else { return false };
+        let Some(Proposed { aor, writes, .. }) = self.take(proposal) else { return false };
         self.settled(&writes, proposal.number);
         // What was proposed before it is part of it; should that never be answered, or late, it
         // does not undo what came after.
         let before = Proposal { user: proposal.user, number: 0 }..proposal;
-        for (older, (owner, writes)) in self.proposals.range_mut(before) {
-            if *owner == aor {
-                let writes = mem::take(writes);
+        for (older, proposed) in self.proposals.range_mut(before) {
+            if proposed.aor == aor {
+                let writes = mem::take(&mut proposed.writes);
                 for connection in connections(&writes) {
                     self.proposed_over.remove(&(connection, *older));
                 }
@@ -182,7 +197,7 @@ impl Location {
     /// The store does not say that it has it: it never was. A store that was only slow may have
     /// it all the same, so it is to be told the truth about these bindings.
     pub fn withdraw(&mut self, proposal: Proposal, now: Instant) -> Vec<Write> {
-        let Some((aor, writes)) = self.take(proposal) else { return Vec::new() };
+        let Some(Proposed { aor, writes, .. }) = self.take(proposal) else { return Vec::new() };
         self.truth(&aor, writes.iter().filter_map(key_of).collect(), now)
     }
 
@@ -238,7 +253,7 @@ impl Location {
         for entry in over.copied().collect::<Vec<_>>() {
             self.proposed_over.remove(&entry);
             let proposed = self.proposals.get_mut(&entry.1).into_iter();
-            proposed.for_each(|(_, writes)| without(writes, connection, &mut undone));
+            proposed.for_each(|proposed| without(&mut proposed.writes, connection, &mut undone));
         }
         undone
     }
@@ -269,19 +284,18 @@ impl Location {
         self.slot(aor).map_or(&[], |slot| &self.users[slot as usize].bindings)
     }
 
-    fn proposed(&self, aor: &AddressOfRecord) -> impl Iterator<Item = (&Proposal, &[Write])> {
+    fn proposed(&self, aor: &AddressOfRecord) -> impl Iterator<Item = (&Proposal, &Proposed)> {
         let user = hash(&self.keys, aor);
         let all = Proposal { user, number: 0 }..=Proposal { user, number: u64::MAX };
-        let mine = self.proposals.range(all).filter(move |(_, (owner, _))| owner == aor);
-        mine.map(|(proposal, (_, writes))| (proposal, &writes[..]))
+        self.proposals.range(all).filter(move |(_, proposed)| proposed.aor == *aor)
     }
 
-    fn take(&mut self, proposal: Proposal) -> Option<(AddressOfRecord, Vec<Write>)> {
-        let (aor, writes) = self.proposals.remove(&proposal)?;
-        for connection in connections(&writes) {
+    fn take(&mut self, proposal: Proposal) -> Option<Proposed> {
+        let proposed = self.proposals.remove(&proposal)?;
+        for connection in connections(&proposed.writes) {
             self.proposed_over.remove(&(connection, proposal));
         }
-        Some((aor, writes))
+        Some(proposed)
     }
 
     fn slot(&self, aor: &AddressOfRecord) -> Option<u32> {

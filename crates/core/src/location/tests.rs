@@ -41,7 +41,7 @@ fn location() -> Location {
 }
 
 fn put(location: &mut Location, name: &str, binding: Binding) {
-    let proposal = location.propose(aor(name), [Write::PutBinding(aor(name), binding)].into());
+    let proposal = location.propose(aor(name), 0, [Write::PutBinding(aor(name), binding)].into());
     location.commit(proposal);
 }
 
@@ -80,9 +80,11 @@ fn what_is_proposed_is_seen_when_it_is_committed() {
     let mut location = location();
     let alice = aor("alice@x");
     let write = |b| [Write::PutBinding(aor("alice@x"), b)].into();
-    let first = location.propose(alice.clone(), write(binding("sip:1@a", 10, 1)));
-    let second = location.propose(alice.clone(), write(binding("sip:2@a", 20, 2)));
-    assert!(location.is_pending(&alice) && !location.is_pending(&aor("bob@x")));
+    let first = location.propose(alice.clone(), 71, write(binding("sip:1@a", 10, 1)));
+    let second = location.propose(alice.clone(), 72, write(binding("sip:2@a", 20, 2)));
+    let pending = |location: &Location| [71, 72, 73].map(|n| location.is_pending(&alice, n));
+    assert_eq!(pending(&location), [true, true, false]);
+    assert!(!location.is_pending(&aor("bob@x"), 71), "of another user");
     assert_eq!(live(&location, "alice@x", 0), [""; 0]);
     assert_eq!(location.expected(&alice, at(0)).len(), 2, "the registrar knows");
     location.commit(second);
@@ -90,7 +92,7 @@ fn what_is_proposed_is_seen_when_it_is_committed() {
     location.withdraw(first, at(0));
     assert_eq!(live(&location, "alice@x", 0), ["sip:2@a"]);
     assert_eq!(location.expected(&alice, at(0)).len(), 1);
-    assert!(!location.is_pending(&alice));
+    assert_eq!(pending(&location), [false; 3]);
     location.commit(first);
     assert_eq!(live(&location, "alice@x", 0), ["sip:2@a"], "withdrawn for good");
     check(&location);
@@ -106,7 +108,7 @@ fn a_contact_is_replaced_and_dropped_by_its_text() {
     assert_eq!(location.next_expiry(), Some(at(20)));
     check(&location);
     let drop = [Write::DropBinding(aor("alice@x"), (*b"sip:2@a").into())];
-    let proposal = location.propose(aor("alice@x"), drop.into());
+    let proposal = location.propose(aor("alice@x"), 0, drop.into());
     location.commit(proposal);
     assert_eq!(live(&location, "alice@x", 0), ["sip:1@a"]);
     assert_eq!(location.next_expiry(), Some(at(30)));
@@ -154,7 +156,7 @@ fn a_closed_connection_takes_its_bindings_along() {
     put(&mut location, "bob@x", binding("sip:3@a", 10, 1));
     put(&mut location, "carol@x", binding("sip:4@a", 10, 0));
     let late = [Write::PutBinding(aor("dave@x"), binding("sip:5@a", 10, 1))];
-    let late = location.propose(aor("dave@x"), late.into());
+    let late = location.propose(aor("dave@x"), 0, late.into());
     let mut seen = Vec::new();
     location.flow_closed(ConnectionId(1), |aor, _| seen.push(aor.to_string()));
     seen.sort();
@@ -182,7 +184,7 @@ fn restored_bindings_have_no_connection() {
 fn forgetting_a_user_stops_what_is_under_way() {
     let mut location = location();
     let write = [Write::PutBinding(aor("alice@x"), binding("sip:1@a", 10, 1))];
-    let proposal = location.propose(aor("alice@x"), write.into());
+    let proposal = location.propose(aor("alice@x"), 0, write.into());
     location.forget(&aor("alice@x"));
     location.commit(proposal);
     assert_eq!((location.users(), location.contacts()), (0, 0));
@@ -221,7 +223,7 @@ fn a_model_agrees() {
             6..8 => {
                 let contact = contact_text.into_bytes().into();
                 let write = [Write::DropBinding(aor(&user), contact)];
-                let proposal = location.propose(aor(&user), write.into());
+                let proposal = location.propose(aor(&user), 0, write.into());
                 location.commit(proposal);
                 model.remove(&key);
             }
@@ -263,9 +265,9 @@ fn what_is_under_way_is_told_again() {
     put(&mut location, "alice@x", binding("sip:1@a", 10, 1));
     assert!(location.unsettled(&alice, at(0)).is_empty());
     let drop = Write::DropBinding(alice.clone(), b"sip:1@a"[..].into());
-    let first = location.propose(alice.clone(), [drop].into());
+    let first = location.propose(alice.clone(), 0, [drop].into());
     let add = Write::PutBinding(alice.clone(), binding("sip:2@a", 20, 1));
-    let second = location.propose(alice.clone(), [add].into());
+    let second = location.propose(alice.clone(), 0, [add].into());
     assert_eq!(told(&location.unsettled(&alice, at(0))), [("sip:1@a", false), ("sip:2@a", true)]);
     assert!(location.unsettled(&aor("bob@x"), at(0)).is_empty());
     let truth = location.withdraw(first, at(0));
@@ -287,7 +289,7 @@ fn what_the_store_did_not_confirm_stays_in_doubt() {
     assert!(location.unsettled(&alice, at(0)).is_empty());
     location.doubt(&[gone("sip:3@a")]);
     let writes = location.unsettled(&alice, at(0));
-    let proposal = location.propose(alice.clone(), writes);
+    let proposal = location.propose(alice.clone(), 0, writes);
     location.commit(proposal);
     assert!(location.doubts.is_empty(), "what was written with it is settled by it");
     location.doubt(&[gone("sip:4@a")]);
@@ -299,8 +301,8 @@ fn what_the_store_did_not_confirm_stays_in_doubt() {
 fn a_late_answer_does_not_undo_what_came_after() {
     let mut location = location();
     let write = |expires| [Write::PutBinding(aor("alice@x"), binding("sip:1@a", expires, 1))];
-    let first = location.propose(aor("alice@x"), write(10).into());
-    let second = location.propose(aor("alice@x"), write(99).into());
+    let first = location.propose(aor("alice@x"), 0, write(10).into());
+    let second = location.propose(aor("alice@x"), 0, write(99).into());
     location.commit(second);
     assert_eq!(location.expected(&aor("alice@x"), at(0))[0].expires, at(99));
     location.commit(first);
@@ -314,7 +316,7 @@ fn a_closed_connection_undoes_what_was_proposed_over_it() {
     let mut over = binding("sip:1@a", 10, 1);
     over.flow.connection = ConnectionId(7);
     let write = [Write::PutBinding(aor("alice@x"), over)];
-    location.propose(aor("alice@x"), write.into());
+    location.propose(aor("alice@x"), 0, write.into());
     let undone = location.flow_closed(ConnectionId(7), |_, _| panic!("it was not visible"));
     assert_eq!(told(&undone), [("sip:1@a", false)]);
 }
@@ -340,7 +342,7 @@ fn flows_of_one_device_are_bindings_of_their_own() {
     assert_eq!(close(&mut location, 7), 3, "that flow was replaced");
     assert_eq!(close(&mut location, 9), 2);
     let drop = Write::DropBinding(aor("alice@x"), b"2 urn:uuid:1"[..].into());
-    let proposal = location.propose(aor("alice@x"), [drop].into());
+    let proposal = location.propose(aor("alice@x"), 0, [drop].into());
     assert!(location.commit(proposal));
     assert_eq!(location.contacts(), 1, "that without a flow of its own");
     assert_eq!(gone, [1]);

@@ -124,7 +124,14 @@ impl Node {
     ) -> Result<(), Reject> {
         let before = self.location.expected(&aor, now);
         let branch = request.top_via().ok().and_then(|via| via.branch()).unwrap_or_default();
-        let transaction = self.setup.keys.hash64(b"register", &[branch]);
+        // A branch is enough for clients of today; older ones have none.
+        let call_id = request.call_id();
+        let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default().to_be_bytes();
+        let transaction = self.setup.keys.hash64(b"register", &[branch, call_id, &cseq]);
+        if self.location.is_pending(&aor, transaction) {
+            // The commit that is under way answers it.
+            return Ok(());
+        }
         let settings = &self.snapshot.settings;
         let arrival = Arrival { now, flow, transaction };
         let registration = registrar::register(settings, &aor, &before, request, arrival);
@@ -136,10 +143,6 @@ impl Node {
             return self.refuse_replay(now, (flow, request), &aor, out);
         }
         let registration = registration?;
-        if registration.retransmission && self.location.is_pending(&aor) {
-            // The commit that is under way answers it.
-            return Ok(());
-        }
         let Registration { writes: own, changes, bindings: after, outbound, .. } = registration;
         // The answer tells what will be when all before it is kept. So it waits for that, and
         // what is not certain is written with it: should its own commit fail, this is still true.
@@ -157,7 +160,7 @@ impl Node {
             return Err(Reject::Overloaded);
         }
         writes.extend(own);
-        let proposal = self.location.propose(aor.clone(), writes.clone());
+        let proposal = self.location.propose(aor.clone(), transaction, writes.clone());
         let request = request.to_stored();
         let waiting =
             WaitingRegistration { request, flow, aor, proposal, after, outbound, changes };
