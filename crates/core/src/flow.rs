@@ -137,7 +137,9 @@ pub struct Flow {
     pub connection: ConnectionId,
     /// The far side.
     pub remote: SocketAddr,
-    /// Over TLS, the domain that the far side's certificate proves (it called us), or must prove
+    /// Over TLS, the domain or the account that the far side's certificate proves (it called us;
+    /// [`Keys::certified_account`](crate::keys::Keys::certified_account)), or the domain it must
+    /// prove
     /// before anything is sent (we call it; RFC 5922 §7.3: the domain of the URI).
     pub certified: CertifiedName,
 }

@@ -46,6 +46,12 @@ impl Keys {
         CertifiedName(self.hash64(b"certified name", &[lower]).max(1))
     }
 
+    /// What the certificate of a device proves that is this account's. It is never the name of a
+    /// domain.
+    pub fn certified_account(&self, aor: &AddressOfRecord) -> CertifiedName {
+        CertifiedName(self.hash64(b"certified account", &[aor.as_bytes()]).max(1))
+    }
+
     /// The partition hash of a flow of datagrams.
     pub fn home_of_flow(&self, flow: &Flow) -> u64 {
         let ip = match flow.remote.ip() {

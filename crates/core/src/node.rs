@@ -255,30 +255,37 @@ impl Node {
         out: &mut Outbox,
     ) -> Result<Option<Admitted>, Reject> {
         if route.opens(&self.setup.keys, request, flow.remote.ip()) {
-            return Ok(Some(Admitted { route, claim: None }));
+            return Ok(Some(Admitted::by_way(route)));
         }
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         match Caller::by_flow(&self.snapshot, &flow) {
-            Caller::Peer(_) => return Ok(Some(Admitted { route, claim: None })),
+            Caller::Peer(_) => return Ok(Some(Admitted::by_way(route))),
             Caller::Account(_) | Caller::Stranger => {}
+        }
+        let keys = &self.setup.keys;
+        let from = request.from().ok().and_then(|from| from.uri().ok());
+        let aor = from.as_ref().and_then(|uri| ours.address_of_record(uri));
+        // B1: nobody says that its own name was verified.
+        let verified = from.as_ref().is_some_and(claims_to_be_verified);
+        if let Some(aor) = &aor
+            && Caller::is_device((keys, &self.snapshot), &flow, aor)
+        {
+            let admitted = Admitted { route, caller: Some(aor.clone()), claim: None };
+            return if verified { Err(Reject::NotYourIdentity) } else { Ok(Some(admitted)) };
         }
         let named = ours.realm_of(request);
         let realm = named.or_else(|| ours.default_domain()).ok_or(Reject::NotOurDomain)?;
-        let keys = &self.setup.keys;
         let gate = Authentication { keys, snapshot: &self.snapshot, side: Side::Proxy, realm };
         match gate.verify(now, &flow, request) {
             Verdict::Right(claim) => {
-                let from = request.from().ok().and_then(|from| from.uri().ok());
-                let aor = from.as_ref().and_then(|uri| ours.address_of_record(uri));
                 let caller = Caller::Account(claim.account.clone());
                 let nameless = from.as_ref().is_some_and(is_anonymous);
-                // B1, B3: nobody calls in another's name, or says that its own was verified.
-                if from.as_ref().is_some_and(claims_to_be_verified)
-                    || !nameless && !caller.may_call_itself(aor.as_ref())
-                {
+                // B3: nobody calls in another's name.
+                if verified || !nameless && !caller.may_call_itself(aor.as_ref()) {
                     return Err(Reject::NotYourIdentity);
                 }
-                Ok(Some(Admitted { route, claim: Some(claim) }))
+                let caller = Some(claim.account.clone());
+                Ok(Some(Admitted { route, caller, claim: Some(claim) }))
             }
             verdict => self.challenge(now, (flow, &gate), request, verdict, out).map(|()| None),
         }

@@ -7,10 +7,10 @@ use crate::engine::Engine;
 use crate::limits;
 use crate::metrics::count;
 use crate::stream::{self, Codec};
-use crate::tls::{Tls, identities};
+use crate::tls::{Proof, Tls};
 use crate::ws::{self, Origins};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -224,8 +224,9 @@ impl Streams {
             let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?.current();
             let config = if is_web { &tls.web } else { &tls.server };
             let stream = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
-            if let Some([first, ..]) = stream.get_ref().1.peer_certificates() {
-                self.certify(flow, first);
+            let chain = stream.get_ref().1.peer_certificates();
+            if let Some(proof) = chain.and_then(|chain| tls.clients.proof(chain)) {
+                self.certify(flow, &proof);
             }
             Box::new(stream)
         } else {
@@ -247,12 +248,22 @@ impl Streams {
     }
 
     /// Notes whom a client's certificate speaks for: of several names the one that a peer of
-    /// ours has.
+    /// ours has, of several users one whom we know.
     //= RFC 5922 7.4
     // "domain identities from the client certificate as described in"
-    fn certify(&self, flow: &mut Flow, certificate: &CertificateDer<'_>) {
-        let names = identities(certificate);
+    fn certify(&self, flow: &mut Flow, proof: &Proof) {
         let snapshot = self.engine.snapshot();
+        let names = match proof {
+            Proof::Domains(names) => names,
+            Proof::Users(users) => {
+                let ours = users.iter().find(|user| snapshot.accounts.find(user).is_some());
+                if let Some(user) = ours {
+                    let certified = self.engine.certified.account(user);
+                    self.engine.connections.certify(flow, certified);
+                }
+                return;
+            }
+        };
         let known =
             |name: &CertifiedName| snapshot.peers.iter().any(|peer| peer.certified.contains(name));
         let hashes = names.iter().take(limits::CERTIFICATE_NAMES);

@@ -9,6 +9,8 @@ mod far;
 use far::{Authority, Far};
 use hickory_proto::rr::RecordType;
 use links::{Secure, secure_to, trusting};
+use ringway_core::account::{Account, Ha1};
+use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::flow::Transport;
 use ringway_core::snapshot::Peer;
 use ringway_server::listen::Endpoint;
@@ -16,7 +18,7 @@ use ringway_server::server::Startup;
 use ringway_server::tls::TlsSetup;
 use std::io::{Read, Write};
 use std::net::UdpSocket;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use world::{LONG, V4, address, ask, serve, udp_to};
@@ -52,6 +54,18 @@ fn message(uri: &str, via: &str) -> String {
         "MESSAGE {uri} SIP/2.0\r\nVia: SIP/2.0/{via};branch=z9hG4bK-tls-{number};rport\r\n\
          Max-Forwards: 70\r\nFrom: <sip:alice@example.org>;tag=a{number}\r\nTo: <{uri}>\r\n\
          Call-ID: tls-{number}\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+fn registration(user: &str, via: &str) -> String {
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let place = via.strip_prefix("TLS ").unwrap();
+    format!(
+        "REGISTER sip:example.org SIP/2.0\r\n\
+         Via: SIP/2.0/{via};branch=z9hG4bK-tls-{number};rport\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:{user}@example.org>;tag=a{number}\r\n\
+         To: <sip:{user}@example.org>\r\nCall-ID: tls-{number}\r\nCSeq: 1 REGISTER\r\n\
+         Contact: <sip:{user}@{place};transport=tls>;expires=0\r\nContent-Length: 0\r\n\r\n"
     )
 }
 
@@ -188,6 +202,51 @@ fn a_peer_is_known_by_its_certificate_and_by_nothing_less() {
     assert_eq!(ask(Some((&other.0, &other.1))), 407);
     assert_eq!(ask(Some((&wild.0, &wild.1))), 407);
     assert_eq!(ask(None), 407);
+    server.shutdown(LONG);
+}
+
+/// A phone without a password registers and calls as the user of its certificate, and as nobody
+/// else; only who certifies devices can make such a certificate, and it makes no other.
+#[test]
+fn a_device_is_known_by_its_certificate() {
+    let [trusted, makers] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let (authority, maker) = (Authority::new(trusted.path()), Authority::new(makers.path()));
+    let mut startup = startup(&authority);
+    let account = |user: &str| Account {
+        aor: AddressOfRecord::from_text(&format!("{user}@example.org")).unwrap(),
+        ha1: Ha1::from_password(user.as_bytes(), b"example.org", b"opensesame"),
+        display_name: String::new(),
+        enabled: user != "eve",
+    };
+    startup.accounts = ["alice", "bob", "eve"].map(account).into();
+    let (name, tls_names) = ("carrier".into(), vec!["carrier.test".into()]);
+    startup.peers = vec![Peer { name, tls_names, ..Peer::default() }];
+    startup.tls.certificates = vec![authority.issue(&["example.org"])];
+    startup.tls.devices = Some(maker.file.clone());
+    let server = serve(&startup);
+    let to = address(&server, Transport::Tls, V4);
+    let ask = |(certificate, key): &(PathBuf, PathBuf), request: &dyn Fn(&str) -> String| {
+        let config = trusting(&authority.file, Some((certificate, key)));
+        let mut stream = secure_to(to, "example.org", &config).unwrap();
+        let via = format!("TLS {}", stream.sock.local_addr().unwrap());
+        status(&mut stream, &request(&via))
+    };
+    let calls = |via: &str| message("sip:bob@example.org", via);
+    let registers = |user: &'static str| move |via: &str| registration(user, via);
+    let phone = maker.issue(&["sip:alice@example.org"]);
+    assert_eq!(ask(&phone, &registers("alice")), 200);
+    assert_eq!(ask(&phone, &calls), 480, "let through, and nobody is there");
+    assert_eq!(ask(&phone, &registers("bob")), 401);
+    let another = maker.issue(&["sip:bob@example.org"]);
+    assert_eq!(ask(&another, &calls), 407, "it says that it is alice");
+    let spare = maker.issue(&["sip:nobody@example.org", "sip:alice@example.org"]);
+    assert_eq!(ask(&spare, &registers("alice")), 200, "of two users the one who is ours");
+    let ended = maker.issue(&["sip:eve@example.org"]);
+    assert_eq!(ask(&ended, &registers("eve")), 401, "an account that is switched off");
+    let self_made = authority.issue(&["sip:alice@example.org"]);
+    assert_eq!(ask(&self_made, &registers("alice")), 401, "by who certifies servers");
+    assert_eq!(ask(&maker.issue(&["carrier.test"]), &calls), 407, "by who certifies devices");
+    assert_eq!(ask(&authority.issue(&["carrier.test"]), &calls), 480);
     server.shutdown(LONG);
 }
 

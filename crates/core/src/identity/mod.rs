@@ -21,13 +21,14 @@ pub use replay::ReplayWindows;
 pub use respond::{Asked, Login};
 
 use crate::address_of_record::AddressOfRecord;
-use crate::flow::Flow;
+use crate::flow::{CertifiedName, Flow};
+use crate::keys::Keys;
 use crate::snapshot::Snapshot;
 
 /// Who sent a request, and how we know.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Caller {
-    /// The holder of this account: it answered a challenge.
+    /// The holder of this account: it answered a challenge, or its certificate says so.
     Account(AddressOfRecord),
     /// A configured peer, known by its address or its certificate: its place in
     /// [`Snapshot::peers`] as it was when the request was judged.
@@ -41,6 +42,17 @@ impl Caller {
     pub fn by_flow(snapshot: &Snapshot, flow: &Flow) -> Self {
         let peer = snapshot.peers.iter().position(|peer| peer.is_behind(flow));
         peer.map_or(Self::Stranger, Self::Peer)
+    }
+
+    /// Whether the certificate of the far side says that it is a device of this account.
+    pub fn is_device(
+        (keys, snapshot): (&Keys, &Snapshot),
+        flow: &Flow,
+        aor: &AddressOfRecord,
+    ) -> bool {
+        flow.certified != CertifiedName::NONE
+            && flow.certified == keys.certified_account(aor)
+            && snapshot.accounts.find(aor).is_some_and(|account| account.enabled)
     }
 
     /// Whether it may change the bindings of this address-of-record.

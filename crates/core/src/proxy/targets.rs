@@ -1,5 +1,6 @@
 //! From a checked request to branches: RFC 3261 §16.5, and the execution of the plan.
 
+use crate::address_of_record::AddressOfRecord;
 use crate::arena::Id;
 use crate::binding::Binding;
 use crate::boundary::{Outbox, Question};
@@ -27,8 +28,17 @@ use ringway_wire::{Message, Method, Name, NameAddr, StoredMessage, Uri};
 /// What the first half of a request's life found out.
 pub(crate) struct Admitted {
     pub(crate) route: OwnRoute,
-    /// The nonce count that an account spends with this request.
+    /// The account that proved to have sent it.
+    pub(crate) caller: Option<AddressOfRecord>,
+    /// The nonce count that it spends with this request.
     pub(crate) claim: Option<Claim>,
+}
+
+impl Admitted {
+    /// Its route is enough, or the peer that it comes from.
+    pub(crate) fn by_way(route: OwnRoute) -> Self {
+        Self { route, caller: None, claim: None }
+    }
 }
 
 impl Node {
@@ -50,7 +60,7 @@ impl Node {
         if full {
             return Err(Reject::Overloaded);
         }
-        let Admitted { route, claim } = admitted;
+        let Admitted { route, caller, claim } = admitted;
         let is_invite = matches!(request.method(), Method::Invite);
         if matches!(request.method(), Method::Bye) && route.signed {
             self.calls.bye(&self.setup.keys, request, &mut self.timers, out);
@@ -59,7 +69,7 @@ impl Node {
         let context = self.contexts.insert(ResponseContext {
             server,
             flow,
-            caller: claim.as_ref().map(|claim| claim.account.clone()),
+            caller,
             request: Some(request.to_stored()),
             record_routes: request.values(Name::RecordRoute).count(),
             route,

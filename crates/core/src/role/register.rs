@@ -86,8 +86,11 @@ impl Node {
         };
         let realm = domain.ok_or(Reject::NotOurDomain)?;
         let caller = Caller::by_flow(&self.snapshot, &flow);
-        let trusted = aor.as_ref().is_some_and(|aor| caller.may_register(&self.snapshot, aor));
         let keys = &self.setup.keys;
+        let trusted = aor.as_ref().is_some_and(|aor| {
+            caller.may_register(&self.snapshot, aor)
+                || Caller::is_device((keys, &self.snapshot), &flow, aor)
+        });
         let gate = Authentication { keys, snapshot: &self.snapshot, side: Side::Server, realm };
         let mut claim = None;
         if !trusted {

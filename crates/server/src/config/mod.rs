@@ -96,6 +96,8 @@ pub struct Certificates {
     pub ca: Option<PathBuf>,
     /// Whether those that the system trusts are not.
     pub only_ca: bool,
+    /// A file of certificates of those who certify devices.
+    pub devices: Option<PathBuf>,
 }
 
 /// What is logged.
@@ -175,10 +177,11 @@ impl Config {
     }
 
     fn tls_setup(&self) -> TlsSetup {
-        let Certificates { certificates, keys, ca, only_ca } = &self.tls;
+        let Certificates { certificates, keys, ca, only_ca, devices } = &self.tls;
         TlsSetup {
             certificates: certificates.iter().cloned().zip(keys.iter().cloned()).collect(),
             ca: ca.clone(),
+            devices: devices.clone(),
             system_roots: !only_ca,
             ask_clients: ca.is_some() || self.peers.iter().any(|p| !p.tls_names.is_empty()),
         }

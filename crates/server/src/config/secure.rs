@@ -59,6 +59,22 @@ pub(super) const TLS: Section<Config> = Section {
                 Ok(())
             },
         },
+        Setting {
+            key: "devices",
+            what: "path",
+            default: "\"\"",
+            means: "A PEM file with the certificates of those who certify devices. A phone that \
+                    connects over TLS with a certificate of theirs for sip:alice@example.org \
+                    registers and calls as alice without a password (RFC 5922 7.1). They are \
+                    believed in nothing else.",
+            apply: |config, value| {
+                config.tls.devices = match value.text()? {
+                    "" => None,
+                    _ => Some(path(value)?),
+                };
+                Ok(())
+            },
+        },
     ],
 };
 

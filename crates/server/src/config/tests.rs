@@ -95,6 +95,7 @@ fn certificates_and_pages_can_be_named() {
         keys = ["/etc/a.key", "/etc/b.key"]
         ca = "/etc/ca.pem"
         only_ca = true
+        devices = "/etc/phones.pem"
         [websocket]
         origins = ["https://phone.example.org", "null"]
         "#,
@@ -104,6 +105,7 @@ fn certificates_and_pages_can_be_named() {
     let tls = config.startup().tls;
     assert_eq!(tls.certificates[1], ("/etc/b.pem".into(), "/etc/b.key".into()));
     assert!(!tls.system_roots && tls.ask_clients && tls.ca.is_some());
+    assert_eq!(tls.devices.as_deref(), Some(Path::new("/etc/phones.pem")));
     assert_eq!(config.origins, ["https://phone.example.org", "null"]);
 }
 

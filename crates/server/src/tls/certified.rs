@@ -2,6 +2,7 @@
 //! connection must know whom to ask for.
 
 use crate::limits;
+use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::flow::CertifiedName;
 use ringway_core::keys::Keys;
 use std::collections::HashMap;
@@ -34,6 +35,11 @@ impl CertifiedNames {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.put(name.0, domain);
         name
+    }
+
+    /// A user whose device a certificate proves. Nobody is called by it: a device calls us.
+    pub fn account(&self, user: &AddressOfRecord) -> CertifiedName {
+        self.keys.certified_account(user)
     }
 
     /// The domain, unless it was forgotten.

@@ -95,6 +95,13 @@ impl Identity {
 
 const NO_CERTIFICATE: &str = "holds no certificate";
 
+/// The certificates of a file, to be trusted.
+pub(super) fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    trust(&mut roots, path)?;
+    Ok(roots)
+}
+
 /// Adds the certificates of a file to those that are trusted.
 pub(super) fn trust(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
     let text = read(path)?;

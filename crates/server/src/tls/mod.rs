@@ -2,20 +2,23 @@
 //! while it is used: connections keep what they began with.
 
 mod certified;
+mod clients;
 mod files;
 mod names;
 mod own;
 mod verify;
 
 pub use certified::CertifiedNames;
+pub use clients::{Clients, Proof};
 pub use files::{Identity, TlsError};
-pub use names::{Description, identities};
+pub use names::{Description, identities, users};
 pub use own::{CERTIFICATE as OWN_CERTIFICATE, KEY as OWN_KEY, Names};
 pub use verify::DomainVerifier;
 
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use std::fs;
@@ -32,6 +35,8 @@ pub struct TlsSetup {
     pub certificates: Vec<(PathBuf, PathBuf)>,
     /// A file with certificates that are trusted besides those of the system.
     pub ca: Option<PathBuf>,
+    /// A file with the certificates of those who certify devices.
+    pub devices: Option<PathBuf>,
     /// Whether what the system trusts is trusted.
     pub system_roots: bool,
     /// Whether those who connect are asked for a certificate.
@@ -40,7 +45,8 @@ pub struct TlsSetup {
 
 impl Default for TlsSetup {
     fn default() -> Self {
-        Self { certificates: Vec::new(), ca: None, system_roots: true, ask_clients: false }
+        let (certificates, ca, devices) = Default::default();
+        Self { certificates, ca, devices, system_roots: true, ask_clients: false }
     }
 }
 
@@ -64,6 +70,8 @@ pub struct Current {
     pub web: Arc<ServerConfig>,
     /// For connections that we open.
     pub client: Arc<ClientConfig>,
+    /// What the certificates of those who connect prove.
+    pub clients: Clients,
     /// What our certificates say.
     pub certificates: Vec<Description>,
 }
@@ -124,7 +132,8 @@ fn look(setup: &TlsSetup, folder: Option<&Path>, names: &Names) -> Seen {
     let pairs = setup.certificates.iter().flat_map(|(certificate, key)| [certificate, key]);
     let own = folder.filter(|_| setup.certificates.is_empty());
     let own = own.map(|folder| [folder.join(OWN_CERTIFICATE), folder.join(OWN_KEY)]);
-    let files = pairs.chain(&setup.ca).cloned().chain(own.into_iter().flatten());
+    let files =
+        pairs.chain(&setup.ca).chain(&setup.devices).cloned().chain(own.into_iter().flatten());
     let stamp = |file: PathBuf| {
         let data = fs::metadata(file).ok()?;
         Some((data.size(), data.mtime(), data.mtime_nsec(), data.ino()))
@@ -146,12 +155,15 @@ fn build(setup: &TlsSetup, folder: Option<&Path>, names: &Names) -> Result<Curre
     let by_name = Arc::new(ByName::new(identities));
     let server = server(&provider, &by_name, None)?;
     let web = Arc::clone(&server);
-    let asked = setup.ask_clients && !roots.is_empty();
-    let asking = asked.then(|| self::server(&provider, &by_name, Some(&roots))).transpose()?;
+    let devices = setup.devices.as_deref().map(files::roots_of).transpose()?;
+    let clients = Clients::new((setup.ask_clients, &roots), devices, &provider)?;
+    let asking = clients.any().map(|anyone| self::server(&provider, &by_name, Some(anyone)));
+    let asking = asking.transpose()?;
     Ok(Current {
         server: asking.unwrap_or(server),
         web,
         client: client(&provider, &by_name, &roots)?,
+        clients,
         certificates: by_name.all.iter().map(|(said, _)| said.clone()).collect(),
     })
 }
@@ -176,7 +188,7 @@ fn roots(setup: &TlsSetup) -> Result<RootCertStore, TlsError> {
 fn server(
     provider: &Arc<CryptoProvider>,
     by_name: &Arc<ByName>,
-    asked: Option<&Arc<RootCertStore>>,
+    asked: Option<&Arc<dyn ClientCertVerifier>>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let own = |error: rustls::Error| TlsError::Own(error.to_string());
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
@@ -186,15 +198,7 @@ fn server(
         .map_err(own)?;
     let builder = match asked {
         None => builder.with_no_client_auth(),
-        Some(roots) => {
-            let (roots, provider) = (Arc::clone(roots), Arc::clone(provider));
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
-                .allow_unauthenticated()
-                .clear_root_hint_subjects()
-                .build()
-                .map_err(|error| TlsError::Own(error.to_string()))?;
-            builder.with_client_cert_verifier(verifier)
-        }
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
     };
     let mut config = builder.with_cert_resolver(Arc::clone(by_name) as _);
     config.ticketer = ring::Ticketer::new().map_err(own)?;

@@ -1,5 +1,6 @@
 //! What a certificate says, as far as SIP is concerned (RFC 5922 §7).
 
+use ringway_core::address_of_record::AddressOfRecord;
 use ringway_wire::{Host, Uri};
 use std::time::{Duration, SystemTime};
 use x509_parser::certificate::X509Certificate;
@@ -31,6 +32,27 @@ fn sip_domains(certificate: &X509Certificate<'_>) -> Vec<String> {
         _ => None,
     });
     dns.collect()
+}
+
+/// The users whom a certificate names, by `sip:` URIs; none if it cannot be read.
+//= RFC 5922 7.1
+// "identity (a value with a userpart identifies an individual"
+pub fn users(der: &[u8]) -> Vec<AddressOfRecord> {
+    let Ok((_, read)) = X509Certificate::from_der(der) else { return Vec::new() };
+    let Ok(Some(found)) = read.subject_alternative_name() else { return Vec::new() };
+    found.value.general_names.iter().filter_map(user).collect()
+}
+
+fn user(name: &GeneralName<'_>) -> Option<AddressOfRecord> {
+    let GeneralName::URI(text) = name else { return None };
+    let Ok(Uri::Sip(sip)) = Uri::parse(text.as_bytes()) else { return None };
+    match (sip.host, sip.user) {
+        (Host::Name(host), Some(user)) if !sip.secure => {
+            let [user, host] = [user, host].map(String::from_utf8_lossy);
+            AddressOfRecord::from_text(&format!("{user}@{}", plain(&host)))
+        }
+        _ => None,
+    }
 }
 
 /// The host of a `sip:` URI that names no user.

@@ -1,6 +1,6 @@
 //! Another SIP server that is reached over TLS, and the authority that vouches for it.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -29,13 +29,21 @@ impl Authority {
 
     /// A certificate for these names, and its key, in files.
     pub(crate) fn issue(&self, names: &[&str]) -> (PathBuf, PathBuf) {
-        let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names.iter().map(|&name| name_of(name)).collect();
         let key = KeyPair::generate().unwrap();
-        let made = CertificateParams::new(names.clone()).unwrap().signed_by(&key, &self.issuer);
+        let made = params.signed_by(&key, &self.issuer);
         let file = self.file.with_file_name(format!("{}.pem", names[0]));
         std::fs::write(&file, made.unwrap().pem()).unwrap();
         std::fs::write(file.with_extension("key"), key.serialize_pem()).unwrap();
         (file.clone(), file.with_extension("key"))
+    }
+}
+
+fn name_of(name: &str) -> SanType {
+    match name.starts_with("sip:") {
+        true => SanType::URI(name.try_into().unwrap()),
+        false => SanType::DnsName(name.try_into().unwrap()),
     }
 }
 
