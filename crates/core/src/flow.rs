@@ -139,8 +139,7 @@ pub struct Flow {
     pub remote: SocketAddr,
     /// Over TLS, the domain or the account that the far side's certificate proves (it called us;
     /// [`Keys::certified_account`](crate::keys::Keys::certified_account)), or the domain it must
-    /// prove
-    /// before anything is sent (we call it; RFC 5922 §7.3: the domain of the URI).
+    /// prove before anything is sent (we call it; RFC 5922 §7.3: the domain of the URI).
     pub certified: CertifiedName,
 }
 
