@@ -345,3 +345,33 @@ fn a_call_that_several_answer_is_answered_once() {
         .filter(|event| matches!(event, Event::Call { change: CallChange::Answered, .. }));
     assert_eq!(answered.count(), 1);
 }
+
+// LD: over the limit there is a clear answer, and room again afterwards.
+#[test]
+fn a_full_table_is_a_503_and_empties_again() {
+    let mut world = world();
+    world.register("192.0.2.21:5060", "bob", "<sip:bob@192.0.2.21>");
+    let message =
+        |n: usize| request("MESSAGE", "sip:bob@example.org", "").replace("call", &format!("{n:x}"));
+    // By hand, for it is done often: a number in the place of the branch, the tag and the call.
+    let mut index = ringway_wire::Index::new();
+    let mut out = ringway_core::boundary::Outbox::default();
+    let template = message(0xffff_ffff).replace('|', "\r\n");
+    for n in 0..ringway_core::limits::TRANSACTIONS {
+        let bytes = template.replace("ffffffff", &format!("{n:08x}"));
+        let framing = ringway_wire::Framing::Datagram;
+        let message = ringway_wire::parse(bytes.as_bytes(), &mut index, framing).expect("one");
+        out.clear();
+        let flow = flow(EDGE);
+        world.node.handle(world.now, Input::Message { flow, message }, &mut out);
+        assert_eq!(out.outputs.len(), 1, "it goes on");
+    }
+    let sent = world.receive(EDGE, &message(ringway_core::limits::TRANSACTIONS));
+    assert_eq!((statuses(&sent), sent[0].all("Retry-After").len()), (vec![503], 1));
+    world.node.handle(
+        world.now + ringway_core::time::Duration::from_secs(70),
+        Input::TimeIsUp,
+        &mut Default::default(),
+    );
+    assert_eq!(world.census(), Census::default());
+}

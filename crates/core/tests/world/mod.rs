@@ -3,6 +3,8 @@
 // Each test file uses a part of this.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod dialog;
+
 use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::{
@@ -369,4 +371,14 @@ pub(crate) fn statuses(sent: &[Sent]) -> Vec<u16> {
 
 pub(crate) fn lines(sent: &[Sent]) -> Vec<String> {
     sent.iter().map(|sent| format!("{} <- {}", sent.to, sent.first_line())).collect()
+}
+
+/// Where the phone of [`with_bob`] is, as a rule.
+pub(crate) const BOB: &str = "192.0.2.21:5060";
+
+/// A world in which bob has registered this contact from there.
+pub(crate) fn with_bob(at: &str, contact: &str) -> World {
+    let mut world = world();
+    world.register(at, "bob", contact);
+    world
 }

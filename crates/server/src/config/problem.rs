@@ -104,6 +104,20 @@ impl Invalid {
     }
 }
 
+/// Where the lines of a text end.
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at).collect())
+    }
+
+    /// The line of this byte, counted from 0; of any beyond the end it is the last.
+    pub(crate) fn number(&self, at: usize) -> usize {
+        self.0.partition_point(|&end| end < at)
+    }
+}
+
 /// A place in the text, and its line as it can be shown.
 struct Excerpt {
     /// Counted from 1.
@@ -117,7 +131,7 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn of(text: &str, span: &Range<usize>) -> Self {
+    fn of((text, lines): (&str, &Lines), span: &Range<usize>) -> Self {
         let at = floor_char_boundary(text, span.start);
         let begin = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         let line = text[begin..].lines().next().unwrap_or_default();
@@ -125,7 +139,7 @@ impl Excerpt {
         let end = floor_char_boundary(text, span.end).saturating_sub(at);
         let marked = rest.get(..end.min(rest.len())).unwrap_or(rest);
         let column = before.chars().count() + 1;
-        let number = text[..begin].matches('\n').count() + 1;
+        let number = lines.number(begin) + 1;
         let width = |text: &str| visible(text).width();
         let excerpt = Self {
             line: number,
@@ -180,9 +194,10 @@ impl fmt::Display for Invalid {
         if let Some(cause) = &self.unreadable {
             return write!(f, "error: cannot read the configuration {file}: {cause}");
         }
+        let lines = Lines::of(&self.text);
         for problem in &self.problems {
             let Excerpt { line, column, shown, before, under } =
-                Excerpt::of(&self.text, &problem.span);
+                Excerpt::of((&self.text, &lines), &problem.span);
             let number = line.to_string();
             let margin = " ".repeat(number.len());
             let (before, carets) = (" ".repeat(before), "^".repeat(under));

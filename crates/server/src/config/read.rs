@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::peer::{PEER, empty_peer};
-use super::problem::{Problem, floor_char_boundary};
+use super::problem::{Lines, Problem, floor_char_boundary};
 use super::routing::{DOMAIN, DomainText, ROUTE, RouteText};
 use super::settings::{SECTIONS, Section, Setting};
 use super::value::{Value, spoken};
@@ -20,6 +20,7 @@ pub(crate) fn read(text: &str, config: &mut Config) -> Vec<Problem> {
     let mut statements = Vec::new();
     list_statements(table.get_ref(), &mut statements);
     let broken = syntax(text, &errors, &statements);
+    let lines = Lines::of(text);
     let mut reader = Reader {
         config,
         places: BTreeMap::new(),
@@ -35,7 +36,7 @@ pub(crate) fn read(text: &str, config: &mut Config) -> Vec<Problem> {
         reader.together();
     }
     let mut problems = reader.problems;
-    problems.retain(|problem| broken.iter().all(|b| !b.explains(text, &problem.span)));
+    problems.retain(|problem| broken.iter().all(|b| !b.explains(&lines, &problem.span)));
     problems.extend(broken.into_iter().map(|broken| broken.problem));
     problems
 }
@@ -44,19 +45,24 @@ pub(crate) fn read(text: &str, config: &mut Config) -> Vec<Problem> {
 struct Broken {
     problem: Problem,
     statement: Span,
+    line: usize,
+    /// Under a broken [title] are settings of nobody knows what: from where.
+    lost: Option<usize>,
 }
 
 impl Broken {
-    /// Whether something that is wrong there may be wrong only because of the slip.
-    fn explains(&self, text: &str, span: &Span) -> bool {
-        let line = |at: usize| text.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count();
-        let at = self.problem.span.start.min(text.len());
+    fn of(problem: Problem, statement: Span, (text, lines): (&str, &Lines)) -> Self {
+        let at = problem.span.start.min(text.len());
         let begin = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-        // Under a broken [title] are settings of nobody knows what.
-        let title = text[begin..].trim_start().starts_with('[');
+        let lost = text[begin..].trim_start().starts_with('[').then_some(begin);
+        Self { line: lines.number(at), problem, statement, lost }
+    }
+
+    /// Whether something that is wrong there may be wrong only because of the slip.
+    fn explains(&self, lines: &Lines, span: &Span) -> bool {
         (self.statement.start..=self.statement.end).contains(&span.start)
-            || line(span.start.min(text.len())) == line(at)
-            || (title && span.start >= begin)
+            || self.lost.is_some_and(|lost| span.start >= lost)
+            || self.line == lines.number(span.start)
     }
 }
 
@@ -72,9 +78,10 @@ fn syntax(text: &str, errors: &[toml::de::Error], statements: &[Span]) -> Vec<Br
     };
     let mut errors: Vec<_> = errors.iter().map(|error| (place(error), error)).collect();
     errors.sort_by_key(|(span, _)| span.start);
+    let lines = Lines::of(text);
     let mut broken: Vec<Broken> = Vec::new();
     for (span, error) in errors {
-        if broken.iter().any(|before| before.explains(text, &span)) {
+        if broken.iter().any(|before| before.explains(&lines, &span)) {
             continue;
         }
         let mut around = statements.iter();
@@ -87,7 +94,8 @@ fn syntax(text: &str, errors: &[toml::de::Error], statements: &[Span]) -> Vec<Br
             }
             message => message.lines().collect::<Vec<_>>().join("; "),
         };
-        broken.push(Broken { problem: Problem::syntax(span, said), statement });
+        let problem = Problem::syntax(span, said);
+        broken.push(Broken::of(problem, statement, (text, &lines)));
     }
     broken
 }
