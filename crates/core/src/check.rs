@@ -4,7 +4,7 @@ use crate::identity::Caller;
 use crate::keys::Keys;
 use crate::registrar::supports;
 use crate::reject::Reject;
-use crate::transaction::key::ClientBranch;
+use crate::transaction::key::loop_hash_in;
 use ringway_wire::{Fault, Message, Method, Name, Uri};
 
 /// §16.3 step 1: reasonable syntax, as far as this message is concerned.
@@ -53,11 +53,11 @@ pub(crate) fn hops(request: &Message<'_>) -> Result<(), Reject> {
 pub(crate) fn not_looped(keys: &Keys, request: &Message<'_>) -> Result<(), Reject> {
     let mut loop_hash = None;
     for via in request.vias() {
-        let Some(branch) = via.ok().and_then(|v| ClientBranch::parse(v.branch()?)) else {
+        let Some(before) = via.ok().and_then(|v| loop_hash_in(v.branch()?)) else {
             continue;
         };
         let here = *loop_hash.get_or_insert_with(|| self::loop_hash(keys, request));
-        if branch.loop_hash == here {
+        if before == here {
             return Err(Reject::LoopDetected);
         }
     }

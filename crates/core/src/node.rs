@@ -32,7 +32,7 @@ use crate::waiting::Open;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use hashbrown::HashMap;
-use ringway_wire::{Message, Method, Name};
+use ringway_wire::{Message, Method, Name, Scratch};
 
 /// What a node is made with.
 #[derive(Clone, Debug)]
@@ -68,6 +68,8 @@ pub struct Node {
     pub(crate) guarded: GuardedFlows,
     pub(crate) calls: Calls,
     pub(crate) counters: Counters,
+    /// Memory for the next copy of a message.
+    pub(crate) scratch: Scratch,
     /// Set while the server stops: the Retry-After of refusals.
     draining: Option<u32>,
 }
@@ -126,6 +128,7 @@ impl Node {
             guarded: GuardedFlows::new(),
             calls: Calls::default(),
             counters: Counters::default(),
+            scratch: Scratch::default(),
             draining: None,
         }
     }

@@ -61,7 +61,9 @@ impl Names {
             Some(host) => host?,
             None => self.search(listeners, hop),
         };
-        self.avoided.put_last(now, &mut flows);
+        if hop.seed.is_none() {
+            self.avoided.put_last(now, &mut flows);
+        }
         self.answered.push((now + delay, flows.clone()));
         if self.hides_others {
             flows.truncate(1);
@@ -72,7 +74,8 @@ impl Names {
     /// What the core's search finds in the zone.
     fn search(&mut self, listeners: &[Listener], hop: &NextHop) -> (Duration, Vec<Flow>) {
         self.searches += 1;
-        let mut search = Search::new(hop, &Usable::of(listeners), self.searches);
+        let random = hop.seed.unwrap_or(self.searches);
+        let mut search = Search::new(hop, &Usable::of(listeners), random);
         let mut took = Duration::ZERO;
         while !search.wanted().is_empty() {
             let mut longest = Duration::ZERO;

@@ -39,7 +39,7 @@ pub use crate::name::{Method, Name};
 pub use crate::scan::Index;
 pub use crate::sdp::{Direction, Media, Sdp};
 pub use crate::uri::{Host, SipUri, TelUri, Uri, equal, unescape};
-pub use crate::write::edit::Editor;
+pub use crate::write::edit::{Editor, Scratch};
 pub use crate::write::reason::reason_phrase;
 pub use crate::write::request::{RequestWriter, write_ack, write_cancel};
 pub use crate::write::response::ResponseWriter;

@@ -15,7 +15,8 @@
 //! use std::net::IpAddr;
 //!
 //! let host = (*b"example.com").into();
-//! let hop = NextHop { host, port: None, transport: Some(Transport::Tcp), secure: false };
+//! let transport = Some(Transport::Tcp);
+//! let hop = NextHop { host, port: None, transport, secure: false, seed: None };
 //! let usable = Usable::from_iter([(Transport::Tcp, true)]);
 //! let mut search = Search::new(&hop, &usable, 7);
 //! while !search.wanted().is_empty() {
@@ -59,6 +60,9 @@ pub struct NextHop {
     pub transport: Option<Transport>,
     /// Whether it must be reached over a secure transport.
     pub secure: bool,
+    /// Decides among records of the same priority, in place of chance: who asks again with the
+    /// same one gets the same order, whatever failed meanwhile (RFC 3263 §4.4).
+    pub seed: Option<u64>,
 }
 
 impl NextHop {
@@ -66,6 +70,6 @@ impl NextHop {
     pub(crate) fn numeric(remote: SocketAddr, transport: Transport) -> Self {
         let host = format!("{}", remote.ip()).into_bytes().into();
         let (port, transport) = (Some(remote.port()), Some(transport));
-        Self { host, port, transport, secure: false }
+        Self { host, port, transport, secure: false, seed: None }
     }
 }

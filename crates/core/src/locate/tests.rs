@@ -82,6 +82,7 @@ fn hop(uri: &str) -> NextHop {
         port,
         transport: transport.map(|t| Transport::from_name(t.as_bytes()).expect("a transport")),
         secure: scheme == "sips",
+        seed: None,
     }
 }
 

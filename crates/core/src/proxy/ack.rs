@@ -9,7 +9,7 @@ use crate::locate::NextHop;
 use crate::node::Node;
 use crate::proxy::border::Crossing;
 use crate::proxy::device;
-use crate::proxy::forward::{edit_routes, via};
+use crate::proxy::forward::{edit_routes, write_via};
 use crate::proxy::kept_here::drop_own_credentials;
 use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
@@ -188,7 +188,7 @@ impl Node {
         crossing.edit(ours.snapshot, ack, &mut edit);
         edit.set_max_forwards(ack.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
         edit.set_received(source.remote);
-        edit.push_via(&via(listener, alloc::format!("{branch}").as_bytes()));
+        edit.push_via_with(|out| write_via(listener, &branch, out));
         if to.transport.is_reliable() {
             edit.complete_content_length();
         }

@@ -1,5 +1,6 @@
 //! RFC 3261 §16.6: one copy of the request for one target.
 
+use crate::address_of_record::AddressOfRecord;
 use crate::arena::Id;
 use crate::boundary::{Outbox, Output, TransactionRef};
 use crate::check;
@@ -20,23 +21,36 @@ use crate::time::Instant;
 use crate::transaction::key::ClientBranch;
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
-use ringway_wire::{Editor, Message, Method, Name, NameAddr, Uri, head_of};
+use ringway_wire::{Editor, Message, Method, Name, NameAddr, Scratch, Uri, head_of};
 
 /// Requests longer than this go over TCP where the path MTU is unknown (§18.1.1).
 const DATAGRAM_MAX: usize = 1_300;
 
 /// One copy to be written: which request, for whom, over which flow.
 pub(crate) struct Copy<'a> {
-    pub(crate) context: &'a ResponseContext,
-    /// What was planned.
-    pub(crate) what: &'a PlannedBranch,
+    /// The request as it came, …
+    pub(crate) request: &'a Message<'a>,
+    /// … where it came from, …
+    pub(crate) source: &'a Flow,
+    /// … what its Route headers say of us, …
+    pub(crate) route: &'a OwnRoute,
+    /// … and which account proved to have sent it.
+    pub(crate) caller: Option<&'a AddressOfRecord>,
+    /// The Request-URI it gets.
+    pub(crate) target: &'a [u8],
+    /// Route values that go in front of those it has.
+    pub(crate) path: &'a [u8],
+    /// Whether it goes to where a user of ours registered.
+    pub(crate) registered: bool,
     /// The flow that was planned. Later requests of the dialog take it, too: each is as large as
     /// it is.
     pub(crate) planned: Flow,
     /// The flow this copy takes.
     pub(crate) flow: Flow,
-    pub(crate) branch: ClientBranch,
+    /// The branch, and parameters of our Via that go with it.
+    pub(crate) branch: &'a dyn fmt::Display,
     pub(crate) share: u32,
 }
 
@@ -69,8 +83,21 @@ impl Node {
             .hash64(b"branch", &[&self.setup.seed.to_be_bytes(), &client.bits().to_be_bytes()]);
         let mark = ClientBranch { client: client.bits(), random: random as u32, loop_hash };
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
-        let mut copy = Copy { context, what: planned, planned: flow, flow, branch: mark, share };
-        let Some(mut bytes) = copy.write(ours, &mut out.bytes) else {
+        let mut copy = Copy {
+            request: &stored,
+            source: &context.flow,
+            route: &context.route,
+            caller: context.caller.as_ref(),
+            target: &planned.target,
+            path: &planned.route,
+            registered,
+            planned: flow,
+            flow,
+            branch: &mark,
+            share,
+        };
+        let scratch = &mut self.scratch;
+        let Some(mut bytes) = copy.write(ours, scratch, &mut out.bytes) else {
             self.clients.remove(client);
             self.branch_done(id, branch, Outcome::Local(Reject::Malformed("target")));
             return;
@@ -89,7 +116,7 @@ impl Node {
             //= RFC 3261 18.1.1
             // "the request MUST be sent using an RFC 2914"
             copy.flow = stream;
-            if let Some(again) = copy.write(ours, &mut out.bytes) {
+            if let Some(again) = copy.write(ours, scratch, &mut out.bytes) {
                 let datagram = out.bytes[bytes].into();
                 bytes = again;
                 fallback = Some(Fallback { flow, bytes: datagram });
@@ -127,47 +154,46 @@ impl Copy<'_> {
     // "The proxy MUST insert a Via header field value into the copy before the existing Via"
     // "The first part MUST satisfy the constraints of Section 8.1.1.7 as described above."
     // "contains no Content-Length header field, the proxy MUST insert one with the correct"
-    pub(crate) fn write(&self, ours: Ours<'_>, out: &mut Vec<u8>) -> Option<Range<usize>> {
-        let context = self.context;
-        let request = context.request()?;
-        let mut edit = Editor::new(&request);
+    pub(crate) fn write(
+        &self,
+        ours: Ours<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> Option<Range<usize>> {
+        let &Self { request, source, flow: ref next, caller, registered, .. } = self;
+        let listener = ours.listener(next)?;
+        let mut edit = Editor::reusing(core::mem::take(scratch), request);
         // Step 3.
         edit.set_max_forwards(request.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
-        edit.set(Name::MaxBreadth, decimal(self.share).as_bytes());
+        edit.set_number(Name::MaxBreadth, self.share.min(limits::MAX_BREADTH) as u16);
         // What was said to us alone stays here (§22.3).
-        drop_own_credentials(ours, &request, &mut edit);
-        let (source, next, caller) = (&context.flow, &self.flow, context.caller.as_ref());
-        // Whoever registered where the flow leads is known.
-        let registered =
-            matches!((&self.what.way, self.what.rule), (Way::Flow(_), Rule::Registered { .. }));
+        drop_own_credentials(ours, request, &mut edit);
         let crossing = Crossing { source, next, caller, registered };
-        crossing.edit(ours.snapshot, &request, &mut edit);
+        crossing.edit(ours.snapshot, request, &mut edit);
         // §16.4, §16.6 steps 2 and 6.
-        edit_routes(&request, &context.route, &self.what.target, &mut edit);
-        if !self.what.route.is_empty() {
-            edit.push_route(&self.what.route);
+        edit_routes(request, self.route, self.target, &mut edit);
+        if !self.path.is_empty() {
+            edit.push_route(self.path);
         }
         // Step 4.
-        if begins_dialog(&request) {
-            let (caller, callee) = (&context.flow, &self.planned);
-            let target = &self.what.target;
+        if begins_dialog(request) {
+            let (caller, callee, target) = (source, &self.planned, self.target);
             let sides = Sides { caller, callee, registered, target };
-            for entry in record_route::entries(ours, &request, &sides) {
-                edit.push_record_route(&entry);
-            }
+            record_route::push_entries(ours, request, &sides, &mut edit);
         }
-        if let Some(path) = edge::path(ours, &request, (&context.flow, &self.flow)) {
+        if let Some(path) = edge::path(ours, request, (source, next)) {
             edit.append("Path", &path);
         }
         // Step 8, and §18.2.1 for the Via below ours.
-        edit.set_received(context.flow.remote);
-        let branch = alloc::format!("{}", self.branch);
-        edit.push_via(&via(ours.listener(&self.flow)?, branch.as_bytes()));
+        edit.set_received(source.remote);
+        edit.push_via_with(|out| write_via(listener, self.branch, out));
         // Step 9.
         if self.flow.transport.is_reliable() {
             edit.complete_content_length();
         }
-        Some(edit.finish(out))
+        let (range, memory) = edit.finish_and_return(out);
+        *scratch = memory;
+        Some(range)
     }
 }
 
@@ -202,23 +228,19 @@ pub(crate) fn edit_routes(
     }
 }
 
-/// The Via value that we put on top.
-pub(crate) fn via(listener: &Listener, branch: &[u8]) -> Vec<u8> {
+/// Writes the Via value that we put on top.
+pub(crate) fn write_via(listener: &Listener, branch: &dyn fmt::Display, out: &mut Vec<u8>) {
     use core::fmt::Write;
-    let mut value = Vec::with_capacity(112);
     let name = listener.transport.via_name();
-    // Writing to memory cannot fail.
-    let _ = write!(Text(&mut value), "SIP/2.0/{name} {};branch=", listener.public());
-    value.extend_from_slice(branch);
     //= RFC 3581 3
     // "A client, compliant to this specification (clients include UACs and proxies), MAY include an \"rport\" parameter"
-    value.extend_from_slice(b";rport");
-    value
+    // Writing to memory cannot fail.
+    let _ = write!(Text(out), "SIP/2.0/{name} {};branch={branch};rport", listener.public());
 }
 
 /// Requests that make a dialog get our Record-Route. A NOTIFY may be the first that a subscriber
 /// hears, although it stands in the dialog already.
-fn begins_dialog(request: &Message<'_>) -> bool {
+pub(crate) fn begins_dialog(request: &Message<'_>) -> bool {
     let outside = request.to().is_ok_and(|to| to.tag().is_none());
     match request.method() {
         Method::Invite | Method::Subscribe | Method::Refer => outside,
@@ -277,10 +299,6 @@ fn over_tcp(ours: Ours<'_>, flow: Flow) -> Option<Flow> {
         remote: flow.remote,
         certified: CertifiedName::NONE,
     })
-}
-
-fn decimal(n: u32) -> alloc::string::String {
-    alloc::format!("{n}")
 }
 
 #[cfg(test)]

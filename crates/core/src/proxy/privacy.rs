@@ -24,15 +24,19 @@ impl Privacy {
         let mut asked = Self::default();
         let all = message.all(Name::Privacy);
         for value in all.flat_map(|all| all.split(|byte| b";,".contains(byte))) {
-            match value.trim_ascii().to_ascii_lowercase().as_slice() {
-                b"" => {}
-                b"none" => asked.none = true,
-                b"id" => asked.identity = true,
-                b"history" => asked.history = true,
-                b"critical" => asked.critical = true,
-                b"header" => (asked.identity, asked.history, asked.more) = (true, true, true),
-                b"session" => (asked.history, asked.more) = (true, true),
-                _ => asked.more = true,
+            let value = value.trim_ascii();
+            let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
+            match () {
+                () if value.is_empty() => {}
+                () if is(b"none") => asked.none = true,
+                () if is(b"id") => asked.identity = true,
+                () if is(b"history") => asked.history = true,
+                () if is(b"critical") => asked.critical = true,
+                () if is(b"header") => {
+                    (asked.identity, asked.history, asked.more) = (true, true, true);
+                }
+                () if is(b"session") => (asked.history, asked.more) = (true, true),
+                () => asked.more = true,
             }
         }
         asked.none &= !(asked.identity || asked.history || asked.more);

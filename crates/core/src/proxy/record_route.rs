@@ -29,14 +29,15 @@ pub(crate) struct Sides<'a> {
     pub(crate) target: &'a [u8],
 }
 
-/// Our entries, the topmost first: one, or the one that faces the callee and the one that faces
-/// the caller. Each becomes a header of its own: Linphone 5.1 doubles the last of several in one
-/// header when it answers.
-pub(crate) fn entries(
+/// Adds our entries, the topmost first: one, or the one that faces the callee and the one that
+/// faces the caller. Each becomes a header of its own: Linphone 5.1 doubles the last of several in
+/// one header when it answers.
+pub(crate) fn push_entries(
     ours: Ours<'_>,
     request: &Message<'_>,
     sides: &Sides<'_>,
-) -> impl Iterator<Item = Vec<u8>> {
+    edit: &mut Editor<'_>,
+) {
     let &Sides { caller, callee, .. } = sides;
     let contact = request.contacts().next().and_then(|c| c.ok());
     // Where nobody's URI may lead (F3), the flow still does: a phone on our own machine.
@@ -53,8 +54,10 @@ pub(crate) fn entries(
     let to_caller = Cookie { source, hop, flow: flow(caller) };
     // Where the callee wants to be reached is not known yet.
     let to_callee = Cookie { source: sender(ours, caller), hop: 0, flow: flow(callee) };
-    let upper = (!one).then(|| entry(ours, request, callee, to_callee)).flatten();
-    [upper, entry(ours, request, caller, to_caller)].into_iter().flatten()
+    if !one {
+        push_entry(ours, request, (callee, to_callee), edit);
+    }
+    push_entry(ours, request, (caller, to_caller), edit);
 }
 
 /// Writes into our entry of a response where the callee wants to be reached, for the requests
@@ -138,19 +141,24 @@ fn names(uri: &Uri<'_>, flow: &Flow) -> bool {
 // "placed in the Record-Route header field value MUST be a SIP or SIPS URI."
 // "URI placed in the Record-Route header field MUST resolve to the element inserting it"
 // "back through in a response, the URI MUST be distinct enough to locate at that time."
-fn entry(ours: Ours<'_>, request: &Message<'_>, side: &Flow, cookie: Cookie) -> Option<Vec<u8>> {
-    let listener = ours.listener(side)?;
-    let mut out = Vec::with_capacity(128);
+fn push_entry(
+    ours: Ours<'_>,
+    request: &Message<'_>,
+    (side, cookie): (&Flow, Cookie),
+    edit: &mut Editor<'_>,
+) {
+    let Some(listener) = ours.listener(side) else { return };
     //= RFC 3261 16.6
     // "Request-URI contains a SIPS URI, or the topmost Route header"
     // To a side that is not secure nobody can send securely.
     let sips = matches!(request.uri(), Ok(Uri::Sip(sip)) if sip.secure);
     let secure = sips && listener.transport.is_secure();
-    out.extend_from_slice(if secure { b"<sips:" } else { b"<sip:" });
-    cookie.write(&ours.setup.keys, request.call_id(), &mut out);
-    out.push(b'@');
-    end_route(listener, secure, &mut out);
-    Some(out)
+    edit.push_record_route_with(|out| {
+        out.extend_from_slice(if secure { b"<sips:" } else { b"<sip:" });
+        cookie.write(&ours.setup.keys, request.call_id(), out);
+        out.push(b'@');
+        end_route(listener, secure, out);
+    });
 }
 
 /// A Route that leads to us and means nothing else: what a Service-Route is made of (RFC 3608 §5).

@@ -69,10 +69,14 @@ impl<'a> Ours<'a> {
     pub(crate) fn domain(self, host: &Host<'_>) -> Option<&'a [u8]> {
         match host {
             Host::Name(name) => {
-                let lower = name.to_ascii_lowercase();
                 // A final dot makes a name absolute and changes nothing else.
-                let lower = lower.strip_suffix(b".").unwrap_or(&lower);
-                self.snapshot.domains.get(lower).map(|d| &**d)
+                let name = name.strip_suffix(b".").unwrap_or(name);
+                // No name is longer (RFC 1035 §2.3.4).
+                let mut space = [0; 255];
+                let lower = space.get_mut(..name.len())?;
+                lower.copy_from_slice(name);
+                lower.make_ascii_lowercase();
+                self.snapshot.domains.get(&*lower).map(|d| &**d)
             }
             Host::V4(_) | Host::V6(_) => {
                 let ip = address_of(host)?;
@@ -234,7 +238,8 @@ pub(crate) fn address_of(host: &Host<'_>) -> Option<IpAddr> {
     }
 }
 
-fn write_ip(out: &mut [u8; 48], ip: IpAddr) -> &[u8] {
+/// An address as text.
+pub(crate) fn write_ip(out: &mut [u8; 48], ip: IpAddr) -> &[u8] {
     use core::fmt::Write;
     struct Cursor<'o>(&'o mut [u8; 48], usize);
     impl Write for Cursor<'_> {

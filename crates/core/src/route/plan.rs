@@ -340,7 +340,7 @@ impl Way {
             Host::Name(host) => {
                 // Without a name the look-up chooses.
                 let (host, port, transport) = (host.into(), sip.port, named.and(Some(transport)));
-                return Some(Self::Lookup(NextHop { host, port, transport, secure }));
+                return Some(Self::Lookup(NextHop { host, port, transport, secure, seed: None }));
             }
         };
         let remote = (address, sip.port.unwrap_or(transport.default_port())).into();

@@ -23,7 +23,7 @@ impl ServerKey {
         match via.branch() {
             //= RFC 3261 17.2.3
             // "the branch parameter in the request is equal to the one in the"
-            Some(branch) if branch.len() > COOKIE.len() && starts_with_cookie(branch) => {
+            Some(branch) if is_unique(branch) => {
                 let parts = [branch, host, &port, method.as_bytes()];
                 Some(Self(keys.hash128(b"transaction", &parts)))
             }
@@ -58,11 +58,13 @@ impl ServerKey {
     }
 }
 
-fn starts_with_cookie(branch: &[u8]) -> bool {
-    branch[..COOKIE.len()].eq_ignore_ascii_case(COOKIE)
+/// Whether a branch is one of RFC 3261, of which there is no second one.
+pub(crate) fn is_unique(branch: &[u8]) -> bool {
+    branch.len() > COOKIE.len() && branch[..COOKIE.len()].eq_ignore_ascii_case(COOKIE)
 }
 
-fn host_bytes<'s>(via: &Via<'_>, space: &'s mut [u8; 256]) -> &'s [u8] {
+/// The host of a Via, the same for all who write it differently.
+pub(crate) fn host_bytes<'s>(via: &Via<'_>, space: &'s mut [u8; 256]) -> &'s [u8] {
     let len = match via.host {
         Host::V4(v4) => put(space, &v4.octets()),
         Host::V6(v6) => put(space, &v6.octets()),
@@ -100,18 +102,66 @@ impl ClientBranch {
     /// Reads a branch; `None` if it is none of this form.
     pub fn parse(branch: &[u8]) -> Option<Self> {
         let digits = branch.strip_prefix(PREFIX).filter(|digits| digits.len() == DIGITS)?;
-        let hex = |range: core::ops::Range<usize>| {
-            digits[range].iter().try_fold(0u64, |value, digit| {
-                let digit = match digit {
-                    b'0'..=b'9' => digit - b'0',
-                    b'a'..=b'f' => digit - b'a' + 10,
-                    _ => return None,
-                };
-                Some(value << 4 | u64::from(digit))
-            })
-        };
+        let hex = |range: core::ops::Range<usize>| hex(&digits[range]).map(|number| number as u64);
         Some(Self { client: hex(0..16)?, random: hex(16..24)? as u32, loop_hash: hex(24..40)? })
     }
+}
+
+/// The branch parameter of requests that pass without state (RFC 3261 §16.11): the same whenever
+/// the same transaction comes by. Written as the magic cookie and 48 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StatelessBranch {
+    /// Nobody can guess it, and no two transactions have the same.
+    pub hash: u128,
+    /// What routing depended on.
+    pub loop_hash: u64,
+}
+
+const STATELESS_DIGITS: usize = 48;
+
+impl StatelessBranch {
+    /// The branch for what has this topmost Via and this Call-ID; `None` if the branch there is
+    /// one of RFC 2543, which others may have, too.
+    //= RFC 3261 16.11
+    // "request.  If it begins with the magic cookie, the first"
+    pub fn of(keys: &Keys, (via, call_id): (&Via<'_>, &[u8]), loop_hash: u64) -> Option<Self> {
+        let branch = via.branch().filter(|branch| is_unique(branch))?;
+        let port = via.port.unwrap_or(0).to_be_bytes();
+        let mut space = [0; 256];
+        let parts = [branch, host_bytes(via, &mut space), &port, call_id];
+        Some(Self { hash: keys.hash128(b"stateless transaction", &parts), loop_hash })
+    }
+
+    /// Reads a branch; `None` if it is none of this form.
+    pub fn parse(branch: &[u8]) -> Option<Self> {
+        let digits = branch.strip_prefix(PREFIX).filter(|d| d.len() == STATELESS_DIGITS)?;
+        let (hash, loop_hash) = digits.split_at(32);
+        Some(Self { hash: hex(hash)?, loop_hash: hex(loop_hash)? as u64 })
+    }
+}
+
+impl fmt::Display for StatelessBranch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "z9hG4bK{:032x}{:016x}", self.hash, self.loop_hash)
+    }
+}
+
+/// What routing depended on when we made this branch; `None` if we did not.
+pub(crate) fn loop_hash_in(branch: &[u8]) -> Option<u64> {
+    let stateful = ClientBranch::parse(branch).map(|branch| branch.loop_hash);
+    stateful.or_else(|| StatelessBranch::parse(branch).map(|branch| branch.loop_hash))
+}
+
+/// A number in lower-case hexadecimal digits, 32 at most.
+pub(crate) fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |value, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(value << 4 | u128::from(digit))
+    })
 }
 
 impl fmt::Display for ClientBranch {
@@ -133,6 +183,18 @@ mod tests {
         assert_eq!(ClientBranch::parse(text.as_bytes()), Some(branch));
         for bad in ["", "z9hG4bK", "z9hG4bK1", &text[1..], &text[..46], &text.to_uppercase()] {
             assert_eq!(ClientBranch::parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_stateless_branch_comes_back_as_it_was() {
+        let branch = StatelessBranch { hash: u128::MAX >> 7, loop_hash: 9 };
+        let text = branch.to_string();
+        assert_eq!(StatelessBranch::parse(text.as_bytes()), Some(branch));
+        assert_eq!(loop_hash_in(text.as_bytes()), Some(9));
+        assert_eq!(ClientBranch::parse(text.as_bytes()), None);
+        for bad in ["", "z9hG4bK", &text[1..], &text[..54], &text.to_uppercase()] {
+            assert_eq!(StatelessBranch::parse(bad.as_bytes()), None, "{bad}");
         }
     }
 

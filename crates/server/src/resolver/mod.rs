@@ -82,7 +82,7 @@ impl Resolver {
         (partition, ask): (u32, AskId),
         hop: NextHop,
     ) -> Result<(), Answer> {
-        let random = getrandom::u64().map_err(|_| Answer::Failed)?;
+        let random = hop.seed.map_or_else(getrandom::u64, Ok).map_err(|_| Answer::Failed)?;
         if let Some(flows) = self.finder.known(now, &hop, random) {
             return Err(Answer::Resolved(flows));
         }
@@ -174,7 +174,9 @@ impl Finder {
             Some(Flow { certified, ..flow })
         };
         let mut flows: Vec<Flow> = targets.iter().filter_map(to).collect();
-        self.avoided().put_last(now, &mut flows);
+        if hop.seed.is_none() {
+            self.avoided().put_last(now, &mut flows);
+        }
         flows
     }
 }

@@ -22,6 +22,13 @@ pub struct Editor<'m> {
     last_route_off: bool,
 }
 
+/// The memory of an [`Editor`], to be used again for the next message.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    splices: Vec<Splice>,
+    text: Vec<u8>,
+}
+
 /// Replace these bytes of the message by that part of `text`.
 #[derive(Clone, Debug)]
 struct Splice {
@@ -34,20 +41,30 @@ struct Splice {
 impl<'m> Editor<'m> {
     /// Nothing changed yet.
     pub fn new(message: &Message<'m>) -> Self {
-        Self {
-            message: *message,
-            splices: Vec::with_capacity(16),
-            text: Vec::with_capacity(640),
-            vias_off: 0,
-            routes_off: 0,
-            last_route_off: false,
-        }
+        Self::reusing(Scratch::default(), message)
+    }
+
+    /// Nothing changed yet; needs no memory of its own unless the changes are uncommonly many.
+    pub fn reusing(scratch: Scratch, message: &Message<'m>) -> Self {
+        let Scratch { mut splices, mut text } = scratch;
+        splices.clear();
+        text.clear();
+        splices.reserve(16);
+        text.reserve(640);
+        let (vias_off, routes_off, last_route_off) = (0, 0, false);
+        Self { message: *message, splices, text, vias_off, routes_off, last_route_off }
     }
 
     /// Puts a Via on top.
     pub fn push_via(&mut self, value: &[u8]) {
         let at = self.top_of(Name::Via).unwrap_or_else(|| self.after_start_line());
         self.insert(at, "Via", value);
+    }
+
+    /// The same with a value that is written piece by piece, without line ends.
+    pub fn push_via_with(&mut self, value: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.top_of(Name::Via).unwrap_or_else(|| self.after_start_line());
+        self.insert_with(at, "Via", value);
     }
 
     /// Takes the topmost Via value off that is still there.
@@ -84,8 +101,13 @@ impl<'m> Editor<'m> {
 
     /// Sets Max-Forwards.
     pub fn set_max_forwards(&mut self, hops: u8) {
+        self.set_number(Name::MaxForwards, hops.into());
+    }
+
+    /// Sets a header whose value is a number.
+    pub fn set_number(&mut self, name: Name, number: u16) {
         let mut digits = [0; 5];
-        self.set(Name::MaxForwards, decimal(hops.into(), &mut digits));
+        self.set(name, decimal(number.into(), &mut digits));
     }
 
     /// Takes the first `n` Route values of the received message off; a later call may take more.
@@ -115,6 +137,12 @@ impl<'m> Editor<'m> {
     pub fn push_record_route(&mut self, value: &[u8]) {
         let at = self.top_of(Name::RecordRoute).unwrap_or_else(|| self.after_vias());
         self.insert(at, "Record-Route", value);
+    }
+
+    /// The same with a value that is written piece by piece, without line ends.
+    pub fn push_record_route_with(&mut self, value: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.top_of(Name::RecordRoute).unwrap_or_else(|| self.after_vias());
+        self.insert_with(at, "Record-Route", value);
     }
 
     /// Sets a header: replaces the first of this name and removes the others, or appends it.
@@ -163,13 +191,19 @@ impl<'m> Editor<'m> {
     }
 
     /// Writes the changed message behind what is in `out`; tells where it stands there.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> Range<usize> {
+    pub fn finish(self, out: &mut Vec<u8>) -> Range<usize> {
+        self.finish_and_return(out).0
+    }
+
+    /// The same, and gives the memory back.
+    pub fn finish_and_return(mut self, out: &mut Vec<u8>) -> (Range<usize>, Scratch) {
         self.take_off(Name::Via, self.vias_off, false);
         self.take_off(Name::Route, self.routes_off, self.last_route_off);
-        // A stable sort keeps insertions at one place in their order. What takes more away comes
-        // before what changes a part of it.
-        self.splices.sort_by_key(|Splice { old, .. }| {
-            (old.start, if old.is_empty() { 0 } else { usize::MAX - old.end })
+        // What takes more away comes before what changes a part of it; at one place, what was
+        // said first. `new` tells that: it only grows. (A stable sort would want memory.)
+        self.splices.sort_unstable_by_key(|Splice { old, new, .. }| {
+            let wide = if old.is_empty() { 0 } else { usize::MAX - old.end };
+            (old.start, wide, new.start, new.end)
         });
         let raw = self.message.raw();
         let index = self.message.index();
@@ -191,7 +225,7 @@ impl<'m> Editor<'m> {
         if !index.has_empty_line {
             out.extend_from_slice(b"\r\n");
         }
-        start..out.len()
+        (start..out.len(), Scratch { splices: self.splices, text: self.text })
     }
 
     /// Notes that `old` gives way to what was written to `text` since it was `from` long.
@@ -211,6 +245,15 @@ impl<'m> Editor<'m> {
     fn insert(&mut self, at: usize, name: &str, value: &[u8]) {
         let from = self.text.len();
         put_header(name.as_bytes(), value, &mut self.text);
+        self.splice(at..at, from);
+    }
+
+    fn insert_with(&mut self, at: usize, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        let from = self.text.len();
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.extend_from_slice(b": ");
+        value(&mut self.text);
+        self.text.extend_from_slice(b"\r\n");
         self.splice(at..at, from);
     }
 

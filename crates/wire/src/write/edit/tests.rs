@@ -218,3 +218,36 @@ fn many_changes_of_a_large_message_stay_in_order() {
     let subjects: String = (0..100).map(|n| alloc::format!("Subject: {n}|")).collect();
     assert_eq!(after, alloc::format!("A b SIP/2.0|{subjects}|"));
 }
+
+#[test]
+fn memory_that_is_used_again_remembers_nothing() {
+    let mut scratch = Scratch::default();
+    for (text, after) in [
+        ("A b SIP/2.0|v: a||", "A b SIP/2.0|Via: N|v: a|X: y||"),
+        ("A c SIP/2.0|To: x||", "A c SIP/2.0|Via: N|To: x|X: y||"),
+    ] {
+        let bytes = text.replace('|', "\r\n").into_bytes();
+        let mut index = Index::new();
+        let message = parse(&bytes, &mut index, Framing::Datagram).expect("a message");
+        let mut edit = Editor::reusing(scratch, &message);
+        edit.append("X", b"y");
+        edit.push_via_with(|value| value.extend_from_slice(b"N"));
+        let mut out = Vec::new();
+        let (range, memory) = edit.finish_and_return(&mut out);
+        assert_eq!(String::from_utf8_lossy(&out[range]).replace("\r\n", "|"), after);
+        scratch = memory;
+    }
+}
+
+#[test]
+fn of_a_part_that_goes_and_is_set_the_last_word_counts() {
+    let text = "A b SIP/2.0|To: x|Max-Forwards: 5||";
+    let gone_and_set = |edit: &mut Editor<'_>| {
+        edit.append("One", b"1");
+        edit.remove(Name::To);
+        edit.set_number(Name::MaxForwards, 4);
+        edit.append("Two", b"2");
+        edit.set_number(Name::MaxForwards, 3);
+    };
+    assert_eq!(edited(text, gone_and_set), "A b SIP/2.0|Max-Forwards: 3|One: 1|Two: 2||");
+}
