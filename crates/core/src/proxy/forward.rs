@@ -16,7 +16,7 @@ use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
 use crate::route::ours::Ours;
 use crate::route::own_route::OwnRoute;
-use crate::route::plan::{PlannedBranch, Rule, Way};
+use crate::route::plan::{PlannedBranch, Way};
 use crate::time::Instant;
 use crate::transaction::key::ClientBranch;
 use alloc::borrow::Cow;
@@ -72,8 +72,7 @@ impl Node {
         let Some(stored) = context.request() else { return };
         let is_invite = context.is_invite;
         let unreachable = planned.rule.unreachable();
-        let registered =
-            matches!((&planned.way, planned.rule), (Way::Flow(_), Rule::Registered { .. }));
+        let registered = planned.is_registered();
         let purpose = Purpose { context: id, branch, unreachable, registered };
         let client = self.clients.reserve(now, is_invite, flow, purpose);
         let loop_hash = check::loop_hash(&self.setup.keys, &stored);
@@ -83,19 +82,7 @@ impl Node {
             .hash64(b"branch", &[&self.setup.seed.to_be_bytes(), &client.bits().to_be_bytes()]);
         let mark = ClientBranch { client: client.bits(), random: random as u32, loop_hash };
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
-        let mut copy = Copy {
-            request: &stored,
-            source: &context.flow,
-            route: &context.route,
-            caller: context.caller.as_ref(),
-            target: &planned.target,
-            path: &planned.route,
-            registered,
-            planned: flow,
-            flow,
-            branch: &mark,
-            share,
-        };
+        let mut copy = Copy::of((context, &stored), planned, flow, (&mark, share));
         let scratch = &mut self.scratch;
         let Some(mut bytes) = copy.write(ours, scratch, &mut out.bytes) else {
             self.clients.remove(client);
@@ -139,7 +126,33 @@ impl Node {
     }
 }
 
-impl Copy<'_> {
+impl<'a> Copy<'a> {
+    /// The copy for one branch of a context.
+    fn of(
+        (context, request): (&'a ResponseContext, &'a Message<'a>),
+        planned: &'a PlannedBranch,
+        flow: Flow,
+        (branch, share): (&'a ClientBranch, u32),
+    ) -> Self {
+        let (source, route) = (&context.flow, &context.route);
+        let (target, path, registered) =
+            (&planned.target[..], &planned.route[..], planned.is_registered());
+        let (planned, caller) = (flow, context.caller.as_ref());
+        Self {
+            request,
+            source,
+            route,
+            caller,
+            target,
+            path,
+            registered,
+            planned,
+            flow,
+            branch,
+            share,
+        }
+    }
+
     /// Writes the copy; `None` if it cannot be written (our socket is gone).
     //= RFC 3261 16.6
     // "The copy MUST initially contain all of the header fields from the received request."

@@ -231,6 +231,11 @@ impl PlannedBranch {
         Self { target: target.into(), way, route, rule, other_flows }
     }
 
+    /// Whether it goes to where a user of ours registered.
+    pub(crate) const fn is_registered(&self) -> bool {
+        matches!((&self.way, self.rule), (Way::Flow(_), Rule::Registered { .. }))
+    }
+
     /// The next flow to the same device, with those that are left after it.
     pub(crate) fn next_flow(mut self) -> Option<Self> {
         if self.other_flows.is_empty() {
