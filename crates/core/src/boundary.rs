@@ -43,6 +43,13 @@ pub enum Input<'a> {
     FlowClosed(Flow),
     /// Something sent with [`Output::Send::on_failure`] could not be sent.
     Undelivered(TransactionRef),
+    /// A datagram did not arrive, and somebody on the way says so: told to every partition.
+    Unreachable {
+        /// Where it was sent to.
+        remote: SocketAddr,
+        /// Its first bytes, as the notice quotes them.
+        quoted: &'a [u8],
+    },
     /// Another partition asks.
     Asked {
         /// To whom the answer goes.

@@ -152,6 +152,9 @@ impl Node {
             Input::Undelivered(TransactionRef::Server(id)) => {
                 self.response_undelivered(Id::from_bits(id), out);
             }
+            Input::Unreachable { remote, quoted } => {
+                self.on_unreachable(now, remote, quoted, out);
+            }
             Input::Asked { asker, question } => {
                 let answer = self.know(now, question);
                 out.outputs.push(Output::Answer { asker, answer });

@@ -32,6 +32,7 @@ use ringway_store::{Counts, GroupCommit, Refused, Ticket};
 use ringway_wire::Message;
 use sample::Sample;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -237,6 +238,14 @@ impl Engine {
     /// Something could not be sent.
     pub(crate) fn undelivered(&self, partition: u32, failed: TransactionRef, work: &mut Work) {
         self.run(partition, Input::Undelivered(failed), work);
+        self.flush(work);
+    }
+
+    /// A datagram did not arrive: whoever sent it knows it by the quote.
+    pub(crate) fn unreachable(&self, remote: SocketAddr, quoted: &[u8], work: &mut Work) {
+        for partition in 0..self.partitions.len() as u32 {
+            self.run(partition, Input::Unreachable { remote, quoted }, work);
+        }
         self.flush(work);
     }
 

@@ -8,6 +8,10 @@ pub const PARTITIONS: u32 = 64;
 pub const BATCH: usize = 64;
 /// Batches taken from one socket before the others and the clock have their turn.
 pub const ROUNDS: usize = 8;
+/// Notices of datagrams that did not arrive taken from one socket before others have their turn.
+pub const NOTICES: usize = 16;
+/// Bytes of a datagram that such a notice may quote (RFC 1812 §4.3.2.3).
+pub const NOTICE: usize = 576;
 /// The longest a worker sleeps while timers may run: how late a timer can be.
 pub const TICK: Duration = Duration::from_millis(20);
 /// Socket buffers: a burst of thousands of messages must not be lost.

@@ -16,6 +16,8 @@ pub struct Metrics {
     pub datagrams_unsent: AtomicU64,
     /// Datagrams that cannot have come from where they say, and were dropped.
     pub impossible_sources: AtomicU64,
+    /// Datagrams that did not arrive, as somebody on the way said.
+    pub datagrams_unreachable: AtomicU64,
     /// Bytes that are no SIP message.
     pub not_sip: AtomicU64,
     /// Connections accepted.
@@ -141,12 +143,13 @@ pub fn render_prometheus(numbers: &Numbers, shell: &Metrics) -> String {
     text
 }
 
-fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 33] {
+fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 34] {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     [
         ("ringway_datagrams_received_total", read(&shell.datagrams_received)),
         ("ringway_datagrams_sent_total", read(&shell.datagrams_sent)),
         ("ringway_datagrams_unsent_total", read(&shell.datagrams_unsent)),
+        ("ringway_datagrams_unreachable_total", read(&shell.datagrams_unreachable)),
         ("ringway_sip_parse_errors_total", read(&shell.not_sip)),
         ("ringway_impossible_sources_total", read(&shell.impossible_sources)),
         ("ringway_connections_accepted_total", read(&shell.connections_accepted)),

@@ -1,6 +1,8 @@
 //! Datagrams: one socket per listener and worker on the same address, read and written in
 //! batches.
 
+mod unreachable;
+
 use crate::engine::{Engine, Send, Work};
 use crate::limits;
 use crate::metrics::{count, count_many};
@@ -133,6 +135,7 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
         // A smaller buffer than wished for is no reason not to start.
         let _ = socket.set_recv_buffer_size(limits::SOCKET_BUFFER);
         let _ = socket.set_send_buffer_size(limits::SOCKET_BUFFER);
+        unreachable::listen(&socket, address.is_ipv4())?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.set_reuse_port(workers > 1)?;
@@ -197,6 +200,9 @@ pub fn work(engine: &Arc<Engine>, (worker, workers): (usize, usize), stop: &Atom
         for (at, (polled, &(id, socket))) in polled.iter().zip(&sockets).enumerate() {
             if !polled.any().unwrap_or(false) {
                 continue;
+            }
+            if polled.revents().is_some_and(|events| events.contains(PollFlags::POLLERR)) {
+                unreachable::take(engine, socket, &mut work);
             }
             for _ in 0..limits::ROUNDS {
                 let count = buffers.receive(at, socket);

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use world::{LONG, V4, address as listener, serve, udp_to};
+use world::{LONG, V4, V6, address as listener, serve, udp_to};
 use zone::{Reply, Zone, address, alias, lasting, naptr, srv};
 
 const NOTHING: Reply = Reply::Say(Vec::new());
@@ -508,4 +508,28 @@ fn ringway_serve_fails_over_and_explains_where_names_lead() {
     let failed = format!("{first}, which failed lately");
     assert_eq!(look_up("sip:bob@pair.test"), [second, failed]);
     assert_eq!(look_up("sip:bob@nobody.test"), ["nobody.test leads nowhere"]);
+}
+
+/// A port of this machine where nobody listens.
+fn closed(ip: &str) -> SocketAddr {
+    UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap()
+}
+
+// RFC 3263 §4.3, "fatal ICMP errors": a machine that says that nobody listens is not waited for.
+#[test]
+fn a_datagram_that_is_refused_fails_over_at_once() {
+    let (gone, far) = (closed(V4), Far::answering(BUSY));
+    let ports = [gone.port(), far.at.port()];
+    let zone = Zone::start(move |name, kind| pair(name, kind, ports));
+    let server = serve_with(&zone);
+    let phone = Phone::of(&server);
+    for method in ["INVITE", "MESSAGE"] {
+        let (status, after) = phone.ask(method, "sip:bob@pair.test");
+        assert!(status == BUSY && after < FAST, "{method}: {status} after {after:?}");
+    }
+    for alone in [closed(V4), closed(V6)] {
+        let (status, after) = phone.ask("INVITE", &format!("sip:bob@{alone}"));
+        assert!(status == SERVER_ERROR && after < FAST, "{alone}: {status} after {after:?}");
+    }
+    server.shutdown(Duration::ZERO);
 }

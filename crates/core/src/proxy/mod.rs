@@ -27,3 +27,4 @@ pub(crate) mod session_id;
 pub(crate) mod cancel;
 pub(crate) mod ack;
 pub(crate) mod targets;
+mod unreachable;
