@@ -18,6 +18,7 @@ use crate::locate::NextHop;
 use crate::reject::Reject;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
+use crate::transaction::key::ClientBranch;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -43,12 +44,12 @@ pub enum Input<'a> {
     FlowClosed(Flow),
     /// Something sent with [`Output::Send::on_failure`] could not be sent.
     Undelivered(TransactionRef),
-    /// A datagram did not arrive, and somebody on the way says so: told to every partition.
+    /// A request did not arrive, and somebody on the way says so: told to every partition.
     Unreachable {
         /// Where it was sent to.
         remote: SocketAddr,
-        /// Its first bytes, as the notice quotes them.
-        quoted: &'a [u8],
+        /// Its branch, by [`ClientBranch::quoted`].
+        branch: ClientBranch,
     },
     /// Another partition asks.
     Asked {

@@ -231,7 +231,8 @@ impl Client {
         over && self.cancel.is_none()
     }
 
-    const fn heard_nothing(&self) -> bool {
+    /// Whether the far side has said nothing yet.
+    pub(crate) const fn heard_nothing(&self) -> bool {
         matches!(
             &self.machine,
             Machine::Invite(invite_client::State::Calling { .. })

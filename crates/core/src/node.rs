@@ -152,8 +152,8 @@ impl Node {
             Input::Undelivered(TransactionRef::Server(id)) => {
                 self.response_undelivered(Id::from_bits(id), out);
             }
-            Input::Unreachable { remote, quoted } => {
-                self.on_unreachable(now, remote, quoted, out);
+            Input::Unreachable { remote, branch } => {
+                self.on_unreachable(now, remote, branch, out);
             }
             Input::Asked { asker, question } => {
                 let answer = self.know(now, question);

@@ -4,6 +4,7 @@
 mod world;
 
 use ringway_core::boundary::{Answer, Input};
+use ringway_core::transaction::key::ClientBranch;
 use world::{EDGE, Sent, World, flow, invite, request, route_set, statuses, world};
 
 const PHONE: &str = "tcp#9 192.0.2.21:40001";
@@ -155,4 +156,79 @@ fn e14_what_a_lost_browser_called_is_cancelled() {
             nothing_is_left(&mut world);
         }
     }
+}
+
+const DESK: &str = "192.0.2.22:5060";
+
+/// Bob's phone takes datagrams; somebody sends him a request. What arrived there.
+fn sent_to_desk(method: &str) -> (World, Sent) {
+    let mut world = world();
+    world.register(DESK, "bob", "<sip:bob@192.0.2.22>");
+    let text = match method {
+        "INVITE" => invite("sip:bob@example.org", ""),
+        _ => request(method, "sip:bob@example.org", ""),
+    };
+    let copy = world.receive(EDGE, &text).pop().expect("a copy");
+    (world, copy)
+}
+
+/// Somebody says that a datagram to this address did not arrive, and quotes it.
+fn notice(world: &mut World, remote: &str, quoted: &str) -> Vec<u16> {
+    let Some(branch) = ClientBranch::quoted(quoted.replace('|', "\r\n").as_bytes()) else {
+        return Vec::new();
+    };
+    statuses(&world.handle(Input::Unreachable { remote: flow(remote).remote, branch }))
+}
+
+#[test]
+//= RFC 3261 18.4 type=test
+fn a_datagram_that_did_not_arrive_fails_its_request() {
+    for method in ["INVITE", "MESSAGE"] {
+        let (mut world, copy) = sent_to_desk(method);
+        let most = copy.text.len().min(400);
+        assert_eq!(notice(&mut world, DESK, &copy.text[..most]), [480]);
+        assert!(notice(&mut world, DESK, &copy.text[..most]).is_empty(), "it is over");
+        nothing_is_left(&mut world);
+    }
+}
+
+// Anybody can send a notice, and only who has seen the request can write a true one.
+#[test]
+fn a_notice_that_is_forged_or_late_fails_nothing() {
+    let (mut world, copy) = sent_to_desk("INVITE");
+    let cut = copy.text.find(";rport").expect("our Via");
+    let other = |digit: usize| {
+        let at = copy.text.find("z9hG4bK").expect("our branch") + "z9hG4bK".len() + digit;
+        let with = if &copy.text[at..=at] == "1" { "2" } else { "1" };
+        format!("{}{with}{}", &copy.text[..at], &copy.text[at + 1..])
+    };
+    // Another transaction, another random part, another loop hash.
+    let others = [other(15), other(20), other(30)];
+    let response = copy.answer(486, "");
+    for (remote, quoted) in [
+        ("192.0.2.99:5060", &*copy.text),
+        ("192.0.2.22:5061", &copy.text),
+        (DESK, &others[0]),
+        (DESK, &others[1]),
+        (DESK, &others[2]),
+        (DESK, &response),
+        (DESK, &copy.text[..cut]),
+        (DESK, ""),
+        (DESK, "INVITE|Via: |"),
+    ] {
+        assert!(notice(&mut world, remote, quoted).is_empty(), "{remote}: {quoted}");
+    }
+    // It rings: whatever got lost, another copy has arrived.
+    assert_eq!(statuses(&world.receive(DESK, &copy.answer(180, ""))), [180]);
+    assert!(notice(&mut world, DESK, &copy.text).is_empty(), "late");
+    assert!(statuses(&world.receive(DESK, &copy.answer(486, ""))).contains(&486));
+}
+
+// What went down a stream cannot have been lost as a datagram.
+#[test]
+fn a_notice_says_nothing_of_streams() {
+    let mut world = connected();
+    let copy = world.receive(EDGE, &invite("sip:bob@example.org", ""))[1].clone();
+    assert!(notice(&mut world, "192.0.2.21:40001", &copy.text).is_empty());
+    assert!(!closed(&mut world, PHONE).is_empty(), "it was still waited for");
 }

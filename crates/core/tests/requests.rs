@@ -287,37 +287,6 @@ fn what_must_be_looked_up_waits_and_a_failure_is_a_500() {
     assert!(world.answer(Answer::Resolved(vec![found])).is_empty());
 }
 
-// A notice is believed if it quotes our request, and says where we sent it.
-#[test]
-//= RFC 3261 18.4 type=test
-fn a_datagram_that_did_not_arrive_fails_its_request() {
-    let sent_to = || {
-        let mut world = with_bob(BOB, "<sip:bob@192.0.2.21>");
-        let text = invite("sip:bob@example.org", "");
-        let copy = world.receive(EDGE, &text).pop().expect("a copy");
-        (world, copy)
-    };
-    let notice = |world: &mut World, remote: &str, quoted: &str| {
-        let (remote, quoted) = (flow(remote).remote, quoted.replace('|', "\r\n"));
-        statuses(&world.handle(Input::Unreachable { remote, quoted: quoted.as_bytes() }))
-    };
-    let (mut world, copy) = sent_to();
-    let cut = copy.text.find(";rport").expect("our Via");
-    let other = copy.text.replacen("z9hG4bK0", "z9hG4bK1", 1);
-    for (remote, quoted) in [
-        ("192.0.2.99:5060", &*copy.text),
-        (BOB, &other),
-        (BOB, &copy.text[..cut]),
-        (BOB, ""),
-        (BOB, "INVITE|Via: |"),
-    ] {
-        assert!(notice(&mut world, remote, quoted).is_empty(), "{remote}: {quoted}");
-    }
-    let most = copy.text.len().min(400);
-    assert_eq!(notice(&mut world, BOB, &copy.text[..most]), [480]);
-    assert!(notice(&mut world, BOB, &copy.text[..most]).is_empty(), "it is over");
-}
-
 // F3: nothing answers an ACK, so one that would go inside is dropped.
 #[test]
 fn f3_an_ack_goes_nowhere_either_where_nobody_may_send() {

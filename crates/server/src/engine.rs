@@ -28,6 +28,7 @@ use ringway_core::locate::NextHop;
 use ringway_core::node::{Node, Setup, home_of, home_of_flow};
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::Instant;
+use ringway_core::transaction::key::ClientBranch;
 use ringway_store::{Counts, GroupCommit, Refused, Ticket};
 use ringway_wire::Message;
 use sample::Sample;
@@ -241,10 +242,10 @@ impl Engine {
         self.flush(work);
     }
 
-    /// A datagram did not arrive: whoever sent it knows it by the quote.
-    pub(crate) fn unreachable(&self, remote: SocketAddr, quoted: &[u8], work: &mut Work) {
+    /// A request did not arrive: whoever sent it knows its branch.
+    pub(crate) fn unreachable(&self, remote: SocketAddr, branch: ClientBranch, work: &mut Work) {
         for partition in 0..self.partitions.len() as u32 {
-            self.run(partition, Input::Unreachable { remote, quoted }, work);
+            self.run(partition, Input::Unreachable { remote, branch }, work);
         }
         self.flush(work);
     }

@@ -9,7 +9,9 @@ pub const BATCH: usize = 64;
 /// Batches taken from one socket before the others and the clock have their turn.
 pub const ROUNDS: usize = 8;
 /// Notices of datagrams that did not arrive taken from one socket before others have their turn.
-pub const NOTICES: usize = 16;
+/// As many as datagrams: both share the buffer of the socket, and a flood of notices that are
+/// left in it would leave no room for messages.
+pub const NOTICES: usize = BATCH * ROUNDS;
 /// Bytes of a datagram that such a notice may quote (RFC 1812 §4.3.2.3).
 pub const NOTICE: usize = 576;
 /// The longest a worker sleeps while timers may run: how late a timer can be.

@@ -105,6 +105,17 @@ impl ClientBranch {
         let hex = |range: core::ops::Range<usize>| hex(&digits[range]).map(|number| number as u64);
         Some(Self { client: hex(0..16)?, random: hex(16..24)? as u32, loop_hash: hex(24..40)? })
     }
+
+    /// That of a request of ours of which somebody quotes the first bytes; `None` if they are of
+    /// something else, or too few.
+    pub fn quoted(datagram: &[u8]) -> Option<Self> {
+        let mut lines = datagram.split(|byte| *byte == b'\n');
+        // A response begins with the version, and carries the branches of others.
+        lines.next().filter(|first| !first.starts_with(b"SIP/"))?;
+        // As we write it; a line that the quote cuts off has no end.
+        let via = lines.find_map(|line| line.strip_prefix(b"Via: "))?.strip_suffix(b"\r")?;
+        Self::parse(Via::parse(via).ok()?.branch()?)
+    }
 }
 
 /// The branch parameter of requests that pass without state (RFC 3261 §16.11): the same whenever

@@ -17,7 +17,7 @@ impl Sample {
             Input::Message { message, .. } => ("response", message.bytes().len()),
             Input::KeptAlive(..) => ("keep-alive", 0),
             Input::FlowClosed(_) => ("flow closed", 0),
-            Input::Unreachable { quoted, .. } => ("unreachable", quoted.len()),
+            Input::Unreachable { .. } => ("unreachable", 0),
             Input::Undelivered(_) => ("undelivered", 0),
             Input::Asked { .. } => ("asked", 0),
             Input::Answered { .. } => ("answered", 0),

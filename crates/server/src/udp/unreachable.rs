@@ -6,6 +6,7 @@ use crate::metrics::count;
 use crate::udp::from_kernel;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
+use ringway_core::transaction::key::ClientBranch;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
@@ -25,12 +26,14 @@ pub(super) fn listen(socket: &impl AsFd, is_v4: bool) -> io::Result<()> {
 
 /// Takes the notices of one socket, some at a time, and tells the partitions.
 pub(super) fn take(engine: &Engine, socket: &UdpSocket, work: &mut Work) {
+    let mut quoted = [0; limits::NOTICE];
     for _ in 0..limits::NOTICES {
-        let mut quoted = [0; limits::NOTICE];
         let Some((remote, length)) = next(socket, &mut quoted) else { return };
         let Some(remote) = remote else { continue };
         count(&engine.metrics.datagrams_unreachable);
-        engine.unreachable(remote, &quoted[..length], work);
+        if let Some(branch) = ClientBranch::quoted(&quoted[..length]) {
+            engine.unreachable(remote, branch, work);
+        }
     }
 }
 
