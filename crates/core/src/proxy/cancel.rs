@@ -73,12 +73,7 @@ impl Node {
         self.close(now, id, out);
         let Some(context) = self.contexts.find_mut(id) else { return };
         context.cancelled = true;
-        // A branch that was not sent yet will not be.
-        for branch in &mut context.branches {
-            if matches!(branch.state, BranchState::Locating) {
-                branch.state = BranchState::Done(Outcome::TimedOut);
-            }
-        }
+        context.drop_unsent();
         let locating = context.branches.iter().all(|branch| branch.client.is_none());
         if nobody_asked || (locating && context.all_done()) {
             //= RFC 3261 9.2
@@ -121,10 +116,10 @@ impl Node {
                     self.client_cancel(now, client, out);
                 }
             }
-            BranchState::Locating
-            | BranchState::Silent
-            | BranchState::Cancelling
-            | BranchState::Done(_) => {}
+            //= RFC 3261 9.1
+            // "NOT be sent; rather, the client MUST wait for the arrival of a"
+            BranchState::Silent { .. } => branch.state = BranchState::Silent { cancel: true },
+            BranchState::Locating | BranchState::Cancelling | BranchState::Done(_) => {}
         }
     }
 
@@ -141,6 +136,7 @@ impl Node {
         if context.closed {
             return;
         }
+        context.drop_unsent();
         for at in 0..context.branches.len() {
             self.cancel_branch(now, id, at, out);
         }
@@ -165,7 +161,7 @@ impl Node {
             //= RFC 3261 16.8
             // "the proxy MUST generate a CANCEL request matching that transaction"
             BranchState::Proceeding => self.cancel_branch(now, id, at, out),
-            BranchState::Calling { .. } | BranchState::Silent => {
+            BranchState::Calling { .. } | BranchState::Silent { .. } => {
                 self.branch_done(id, at, Outcome::TimedOut);
                 self.conclude(now, id, out);
             }

@@ -77,7 +77,7 @@ impl Node {
         if self.try_next_address(now, (id, at), out)
             && let Some(context) = self.contexts.find_mut(id)
         {
-            context.branches[at].state = BranchState::Silent;
+            context.branches[at].state = BranchState::Silent { cancel: false };
             self.conclude(now, id, out);
         }
     }

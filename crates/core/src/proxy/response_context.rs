@@ -94,7 +94,10 @@ pub(crate) enum BranchState {
     },
     /// Nothing was heard for so long that another address is tried beside it. Nobody waits for it
     /// any more, but its answer counts.
-    Silent,
+    Silent {
+        /// Its group has rung long enough: a CANCEL goes out if it speaks up after all (§9.1).
+        cancel: bool,
+    },
     /// A provisional response came.
     Proceeding,
     /// A provisional response came, and a CANCEL was sent.
@@ -126,7 +129,7 @@ pub(crate) enum Outcome {
 impl BranchState {
     /// Whether nobody waits for it.
     pub(crate) const fn is_done(&self) -> bool {
-        matches!(self, Self::Silent | Self::Done(_))
+        matches!(self, Self::Silent { .. } | Self::Done(_))
     }
 }
 
@@ -145,6 +148,15 @@ impl ResponseContext {
     /// The request, until it is answered.
     pub(crate) fn request(&self) -> Option<Message<'_>> {
         self.request.as_ref().map(StoredMessage::message)
+    }
+
+    /// A branch that was not sent yet will not be.
+    pub(crate) fn drop_unsent(&mut self) {
+        for branch in &mut self.branches {
+            if matches!(branch.state, BranchState::Locating) {
+                branch.state = BranchState::Done(Outcome::TimedOut);
+            }
+        }
     }
 
     /// Whether every branch has ended.

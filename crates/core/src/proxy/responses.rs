@@ -199,11 +199,11 @@ impl Node {
         let cancel = match branch.state {
             BranchState::Calling { cancel } => cancel,
             // Who speaks after all is waited for like others, or not wanted any more.
-            BranchState::Silent => context.closed,
+            BranchState::Silent { cancel } => cancel || context.closed,
             _ => false,
         };
         let client = branch.client;
-        if matches!(branch.state, BranchState::Calling { .. } | BranchState::Silent) {
+        if matches!(branch.state, BranchState::Calling { .. } | BranchState::Silent { .. }) {
             branch.state = BranchState::Proceeding;
         }
         if cancel {

@@ -296,6 +296,7 @@ impl Node {
         let allowed: Vec<Flow> = allowed.copied().collect();
         let branches = self.contexts.find_mut(id).filter(|context| !context.closed);
         let found = branches.and_then(|context| context.branches.get_mut(branch));
+        let found = found.filter(|branch| branch.state == BranchState::Locating);
         match (allowed.first(), found) {
             (Some(&flow), Some(found)) => {
                 found.untried = Untried::behind_first(planned, share, &allowed);
