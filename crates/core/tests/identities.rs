@@ -156,6 +156,32 @@ fn b1_forged_identities_in_refusals_and_inside_of_dialogs() {
     assert!(!busy.text.contains("boss"), "{}", busy.text);
 }
 
+// What a number has gone through is for networks that we trust to say; the rest of From stays.
+#[test]
+fn b1_nobody_but_a_trusted_side_says_that_a_number_was_verified() {
+    for (said, left) in [
+        ("<tel:+12;verstat=TN-Validation-Passed>", "<tel:+12>"),
+        ("<tel:+12;cpc=x;VerStat=No;ext=5>", "<tel:+12;cpc=x;ext=5>"),
+        ("<tel:+12;%76erstat=TN-Validation-Passed>", "<tel:+12>"),
+        ("<sip:+12;verstat=x@h;user=phone;verstat>", "<sip:+12@h;user=phone>"),
+        (
+            "\"a;verstat=\\\";verstat=\" <sip:a@h;verstat=x?b=c>",
+            "\"a;verstat=\\\";verstat=\" <sip:a@h?b=c>",
+        ),
+        ("sip:a@h;x=y ; verstat=x", "sip:a@h;x=y "),
+        ("<sip:verstat@verstat;verstats=1>", "<sip:verstat@verstat;verstats=1>"),
+    ] {
+        for (from, passes) in [(CARRIER, left), (TRUNK, said)] {
+            let mut world = with_peers();
+            let text = request("INVITE", "sip:bob@example.org", "")
+                .replace("<sip:alice@example.org>;tag", &format!("{said};tag"));
+            let sent = world.receive(from, &text);
+            let copy = copy(&sent, "INVITE").expect("it went on");
+            assert_eq!(copy.one("From"), format!("{passes};tag=caller"), "{from}");
+        }
+    }
+}
+
 #[test]
 //= RFC 3325 7 type=test
 fn what_a_trusted_side_says_and_who_hears_it() {

@@ -5,7 +5,7 @@ use crate::address_of_record::AddressOfRecord;
 use crate::flow::Flow;
 use crate::identity::Caller;
 use crate::proxy::privacy::Privacy;
-use crate::route::ours::is_anonymous;
+use crate::route::ours::{is_anonymous, unescaped};
 use crate::snapshot::Snapshot;
 use alloc::vec::Vec;
 use ringway_wire::{Editor, Message, Name, NameAddr, Uri};
@@ -93,6 +93,12 @@ impl Crossing<'_> {
                 edit.remove_nth(Name::Other, at);
             }
         }
+        if let (false, true, Some(from)) =
+            (believed, message.is_request(), message.header(Name::From))
+            && let Some(unverified) = unverified(from)
+        {
+            edit.set(Name::From, &unverified);
+        }
         self.edit_identity(snapshot, (message, &private, believed), edit);
     }
 
@@ -125,6 +131,41 @@ impl Crossing<'_> {
             }
         }
     }
+}
+
+/// A From without `verstat`, with which networks say that they verified the number in it (3GPP TS
+/// 24.229 §7.2A.20); `None`: it has none. Dialogs are known by their tags, so nobody misses it.
+fn unverified(from: &[u8]) -> Option<Vec<u8>> {
+    const CLAIM: &[u8] = b"verstat";
+    // Most have nothing that looks like it, and are not copied.
+    let mut words = from.windows(CLAIM.len());
+    if !from.contains(&b'%') && !words.any(|word| word.eq_ignore_ascii_case(CLAIM)) {
+        return None;
+    }
+    let (mut kept, mut quoted, mut at) = (Vec::new(), false, 0);
+    while let Some(&byte) = from.get(at) {
+        let length = match byte {
+            b'\\' if quoted => 2,
+            b';' if !quoted => {
+                let rest = &from[at + 1..];
+                let end = rest.iter().position(|byte| b";>@?\"".contains(byte));
+                let end = end.unwrap_or(rest.len());
+                let name = rest[..end].split(|&byte| byte == b'=').next().unwrap_or_default();
+                // A value in quotes is no parameter of a URI.
+                let claims = unescaped(name.trim_ascii()).eq_ignore_ascii_case(CLAIM);
+                if claims && rest.get(end) != Some(&b'"') {
+                    at += 1 + end;
+                    continue;
+                }
+                1
+            }
+            _ => 1,
+        };
+        quoted ^= byte == b'"';
+        kept.extend(from[at..].iter().take(length));
+        at += length;
+    }
+    (kept.len() < from.len()).then_some(kept)
 }
 
 /// Whether what is behind a flow is of our trust domain.
