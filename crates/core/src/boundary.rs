@@ -105,6 +105,15 @@ pub enum Output {
         /// For how long it asked to be left alone, if it said so, in seconds (RFC 3261 §20.33).
         retry_after_s: Option<u32>,
     },
+    /// Who is behind a connection has shown who it is: it is not among those that are closed to
+    /// make room for others.
+    Proved {
+        /// Over which connection.
+        flow: Flow,
+        /// The port of its own address for which this connection may stand: what goes there, to
+        /// a name that its certificate proves, may go over it (RFC 5923 §8.2).
+        alias: Option<u16>,
+    },
     /// Something worth knowing happened: for logs, counters, call records, the live view.
     Event(Event),
 }

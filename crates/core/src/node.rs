@@ -11,7 +11,7 @@ use crate::calls::{Call, CallKey, Calls};
 use crate::check;
 use crate::clients::{Client, Clients};
 use crate::counters::Counters;
-use crate::flow::{Flow, Listener};
+use crate::flow::{CertifiedName, ConnectionId, Flow, Listener, Transport};
 use crate::identity::{Authentication, Caller, ReplayWindows, Side, Verdict};
 use crate::keep_alive::{Guard, Guarded, GuardedFlows};
 use crate::keys::Keys;
@@ -167,7 +167,10 @@ impl Node {
             match output {
                 Output::Event(event) => self.counters.event(event),
                 Output::Send { bytes, .. } => self.counters.sent(&out.bytes[bytes.clone()]),
-                Output::Ask { .. } | Output::Answer { .. } | Output::Avoid { .. } => {}
+                Output::Ask { .. }
+                | Output::Answer { .. }
+                | Output::Avoid { .. }
+                | Output::Proved { .. } => {}
             }
         }
         match (self.timers.next_due(), self.location.next_expiry()) {
@@ -228,6 +231,9 @@ impl Node {
             }
             Role::Options => {
                 check::extensions(request, Name::Require, &[])?;
+                if let Caller::Peer(_) = Caller::by_flow(&self.snapshot, &flow) {
+                    prove(flow, request, out);
+                }
                 self.send_stateless(flow, request, status::OK, out);
                 Ok(())
             }
@@ -239,6 +245,7 @@ impl Node {
                 }
                 let admitted = self.admit(now, flow, request, route, out)?; // §16.3 step 6
                 let Some(admitted) = admitted else { return Ok(()) };
+                prove(flow, request, out);
                 if role == Role::Ourselves {
                     return Err(Reject::MethodNotAllowed);
                 }
@@ -387,6 +394,21 @@ impl Node {
             calls: self.calls.len(),
         }
     }
+}
+
+/// Tells that the sender of a request has shown who it is, where it came over a connection.
+pub(crate) fn prove(flow: Flow, request: &Message<'_>, out: &mut Outbox) {
+    if flow.connection == ConnectionId::NONE {
+        return;
+    }
+    //= RFC 5923 9.2
+    // "as if the \"alias\" header field parameter was not present in the"
+    let certified = flow.transport == Transport::Tls && flow.certified != CertifiedName::NONE;
+    let via = request.top_via().ok().filter(|via| certified && via.params.get(b"alias").is_some());
+    //= RFC 5923 8.2
+    // "port is the destination port."
+    let alias = via.map(|via| via.port.unwrap_or(flow.transport.default_port()));
+    out.outputs.push(Output::Proved { flow, alias });
 }
 
 /// How full the tables of a partition are.

@@ -53,9 +53,11 @@ impl fmt::Display for Refused {
 }
 
 impl Balancers {
-    /// Those in these networks, as address and prefix length.
-    pub(crate) fn new(networks: Vec<(IpAddr, u8)>) -> Self {
-        let room = Semaphore::new(limits::PROXY_HEADERS);
+    /// Those in these networks, as address and prefix length, of a server that has room for so
+    /// many connections.
+    pub(crate) fn new(networks: Vec<(IpAddr, u8)>, connections: usize) -> Self {
+        let part = connections * limits::PROXY_HEADERS_PERCENT / 100;
+        let room = Semaphore::new(limits::PROXY_HEADERS.min(part).max(1));
         Self { networks, room, patience: limits::PROXY_HEADER }
     }
 

@@ -1,14 +1,17 @@
 //! The open stream connections, and how bytes get to them.
 
+mod crowd;
+
 use crate::limits;
 use crate::metrics::{Metrics, count};
 use crate::tcp::StreamLimits;
+use crowd::Crowd;
 use ringway_core::boundary::TransactionRef;
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId};
 use ringway_core::time::Instant;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
 
@@ -36,6 +39,8 @@ pub(crate) struct Feed {
     pub(crate) queued: Arc<AtomicUsize>,
     /// Somebody else decided that the connection ends.
     pub(crate) hang_up: Arc<Notify>,
+    /// Whether it is known who is behind it.
+    pub(crate) proved: Arc<AtomicBool>,
 }
 
 /// Asks the runtime to open a connection.
@@ -60,7 +65,7 @@ pub struct Connections {
 struct Table {
     by_id: HashMap<ConnectionId, Line>,
     by_remote: HashMap<Far, ConnectionId>,
-    per_address: HashMap<IpAddr, usize>,
+    crowd: Crowd,
     /// Stream targets that did not answer, and until when they are left alone.
     dead: HashMap<Far, std::time::Instant>,
 }
@@ -79,6 +84,11 @@ struct Line {
     parcels: mpsc::Sender<Parcel>,
     queued: Arc<AtomicUsize>,
     hang_up: Arc<Notify>,
+    proved: Arc<AtomicBool>,
+    /// What the certificate of the far side proves; the name in `flow` is one of these.
+    names: Vec<CertifiedName>,
+    /// Where else it stands in `by_remote` (RFC 5923).
+    aliases: Vec<Far>,
 }
 
 impl Connections {
@@ -115,42 +125,121 @@ impl Connections {
         self.len() == 0
     }
 
-    /// Notes a connection that was accepted; `None` at a limit.
-    pub(crate) fn accept(&self, flow: Flow) -> Option<(Flow, Feed)> {
+    /// How many are open of those of which nobody knows who is behind them.
+    pub fn unproved(&self) -> usize {
+        self.table().crowd.unproved()
+    }
+
+    /// Notes a connection that was accepted, `is_proved` if it is known from whom. `None`: there
+    /// is no room, and nobody who could make some.
+    pub(crate) fn accept(&self, flow: Flow, is_proved: bool) -> Option<(Flow, Feed)> {
         let mut table = self.table();
-        let ip = flow.remote.ip().to_canonical();
-        let from_there = table.per_address.get(&ip).copied().unwrap_or(0);
-        if table.by_id.len() >= self.limits.connections
-            || from_there >= self.limits.connections_per_address
-        {
+        let ip = flow.remote.ip();
+        let (open, unproved) = table.crowd.from(ip);
+        let full_there = !is_proved && unproved >= self.limits.unproved_per_address;
+        let has_room = open < self.limits.connections_per_address
+            && (!full_there || self.make_room(&mut table, Some(ip)))
+            && (table.by_id.len() < self.limits.connections || self.make_room(&mut table, None));
+        if !has_room {
             count(&self.metrics.connections_refused);
             return None;
         }
         count(&self.metrics.connections_accepted);
-        Some(self.note(&mut table, flow))
+        Some(self.note(&mut table, flow, is_proved))
     }
 
-    fn note(&self, table: &mut Table, flow: Flow) -> (Flow, Feed) {
+    /// Whoever has had the most time to show who it is, and has not, leaves for others from its
+    /// address, or for anybody. `false`: there is nobody, or too many are leaving already.
+    fn make_room(&self, table: &mut Table, ip: Option<IpAddr>) -> bool {
+        let oldest = table.crowd.oldest_unproved(ip);
+        let leaves = oldest.is_some_and(|id| table.dismiss(id));
+        if leaves {
+            count(&self.metrics.connections_displaced);
+        }
+        leaves
+    }
+
+    /// The system has no descriptor left for another connection: one that is open makes room.
+    pub(crate) fn are_too_many(&self) {
+        self.make_room(&mut self.table(), None);
+    }
+
+    /// A handshake begins. If too many are under way, the one that takes longest ends.
+    pub(crate) fn handshake_begins(&self, flow: &Flow) {
+        let mut table = self.table();
+        table.crowd.shakes_hands(flow.connection, true);
+        if table.crowd.handshakes() > self.limits.handshakes
+            && let Some(oldest) = table.crowd.oldest_handshake()
+            && table.dismiss(oldest)
+        {
+            count(&self.metrics.handshakes_displaced);
+        }
+    }
+
+    /// A handshake is over, one way or the other.
+    pub(crate) fn handshake_ended(&self, flow: &Flow) {
+        self.table().crowd.shakes_hands(flow.connection, false);
+    }
+
+    /// The far side has shown who it is, and this connection may stand for a port of its address.
+    pub(crate) fn prove(&self, flow: &Flow, alias: Option<u16>) {
+        let mut table = self.table();
+        let Table { by_id, by_remote, crowd, .. } = &mut *table;
+        let Some(line) = by_id.get_mut(&flow.connection) else { return };
+        if !line.proved.swap(true, Ordering::Relaxed) {
+            crowd.prove(flow.connection, flow.remote.ip());
+        }
+        let Some(port) = alias else { return };
+        //= RFC 5923 8.2
+        // "in the alias table from the topmost Via header field (using the"
+        let remote = SocketAddr::new(flow.remote.ip(), port);
+        for key in std::mem::take(&mut line.aliases) {
+            if by_remote.get(&key) == Some(&flow.connection) {
+                by_remote.remove(&key);
+            }
+        }
+        //= RFC 5923 8.2
+        // "alias table the identity (or identities) of the client as they appear"
+        for name in &line.names {
+            let key = (flow.socket, remote, *name);
+            by_remote.insert(key, flow.connection);
+            line.aliases.push(key);
+        }
+    }
+
+    fn note(&self, table: &mut Table, flow: Flow, is_proved: bool) -> (Flow, Feed) {
         let connection = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
         let flow = Flow { connection, ..flow };
         let (sender, parcels) = mpsc::channel(QUEUE);
-        let queued = Arc::new(AtomicUsize::new(0));
-        let hang_up = Arc::new(Notify::new());
-        let (queue, end) = (Arc::clone(&queued), Arc::clone(&hang_up));
-        let line = Line { flow, parcels: sender, queued: queue, hang_up: end };
+        let feed = Feed {
+            parcels,
+            queued: Arc::default(),
+            hang_up: Arc::default(),
+            proved: Arc::new(AtomicBool::new(is_proved)),
+        };
+        let line = Line {
+            flow,
+            parcels: sender,
+            queued: Arc::clone(&feed.queued),
+            hang_up: Arc::clone(&feed.hang_up),
+            proved: Arc::clone(&feed.proved),
+            names: Vec::new(),
+            aliases: Vec::new(),
+        };
         table.by_id.insert(connection, line);
         table.by_remote.insert(far(&flow), connection);
-        *table.per_address.entry(flow.remote.ip().to_canonical()).or_default() += 1;
-        (flow, Feed { parcels, queued, hang_up })
+        table.crowd.enter(connection, flow.remote.ip(), is_proved);
+        (flow, feed)
     }
 
-    /// Notes whom the certificate of a connection that we took speaks for.
-    pub(crate) fn certify(&self, flow: &mut Flow, certified: CertifiedName) {
+    /// Notes whom the certificate of a connection that we took speaks for: the first of these
+    /// names is the one that counts.
+    pub(crate) fn certify(&self, flow: &mut Flow, names: Vec<CertifiedName>) {
         let mut table = self.table();
         let before = far(flow);
-        flow.certified = certified;
+        flow.certified = names.first().copied().unwrap_or(CertifiedName::NONE);
         if let Some(line) = table.by_id.get_mut(&flow.connection) {
-            line.flow = *flow;
+            (line.flow, line.names) = (*flow, names);
             if table.by_remote.get(&before) == Some(&flow.connection) {
                 table.by_remote.remove(&before);
             }
@@ -158,23 +247,18 @@ impl Connections {
         }
     }
 
-    /// Forgets a connection that has ended.
-    pub(crate) fn ended(&self, flow: &Flow) {
+    /// Forgets a connection that has ended. Tells for which other address it stood.
+    pub(crate) fn ended(&self, flow: &Flow) -> Option<SocketAddr> {
         let mut table = self.table();
-        if table.by_id.remove(&flow.connection).is_none() {
-            return;
-        }
-        let key = far(flow);
-        if table.by_remote.get(&key) == Some(&flow.connection) {
-            table.by_remote.remove(&key);
-        }
-        let ip = flow.remote.ip().to_canonical();
-        if let Some(open) = table.per_address.get_mut(&ip) {
-            *open -= 1;
-            if *open == 0 {
-                table.per_address.remove(&ip);
+        let Line { aliases, .. } = table.by_id.remove(&flow.connection)?;
+        let alias = aliases.first().map(|(_, remote, _)| *remote);
+        for key in aliases.into_iter().chain([far(flow)]) {
+            if table.by_remote.get(&key) == Some(&flow.connection) {
+                table.by_remote.remove(&key);
             }
         }
+        table.crowd.leave(flow.connection, flow.remote.ip());
+        alias
     }
 
     /// Notes that a target could not be reached.
@@ -207,12 +291,13 @@ impl Connections {
         let now = std::time::Instant::now();
         let key = far(flow);
         if table.dead.get(&key).is_some_and(|until| *until > now)
-            || table.by_id.len() >= self.limits.connections
+            || table.by_id.len() >= self.limits.connections && !self.make_room(&mut table, None)
         {
             return false;
         }
         table.dead.remove(&key);
-        let (flow, feed) = self.note(&mut table, *flow);
+        // It is we who want to speak there.
+        let (flow, feed) = self.note(&mut table, *flow, true);
         let taken =
             table.by_id.get(&flow.connection).is_some_and(|l| l.push(parcel, &self.metrics));
         drop(table);
@@ -228,12 +313,26 @@ impl Connections {
         let mut table = self.table();
         table.by_id.clear();
         table.by_remote.clear();
-        table.per_address.clear();
+        table.crowd = Crowd::default();
     }
 
     /// The flows of all open connections.
     pub fn flows(&self) -> Vec<Flow> {
         self.table().by_id.values().map(|line| line.flow).collect()
+    }
+}
+
+impl Table {
+    /// Ends a connection so that others have room. Not more than some at a time: they go as fast
+    /// as they can.
+    fn dismiss(&mut self, id: ConnectionId) -> bool {
+        let Some(line) = self.by_id.get(&id) else { return false };
+        if self.crowd.leaving() >= limits::LEAVING {
+            return false;
+        }
+        self.crowd.leaves(id, line.flow.remote.ip());
+        line.hang_up.notify_one();
+        true
     }
 }
 

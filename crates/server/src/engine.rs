@@ -388,6 +388,7 @@ impl Engine {
                         resolver.avoid(now, &flow, retry_after_s);
                     }
                 }
+                Output::Proved { flow, alias } => self.connections.prove(&flow, alias),
                 Output::Event(event) => self.events.log(now.as_secs(), number, &event),
             }
         }

@@ -15,6 +15,7 @@ pub mod server;
 pub mod listen;
 pub mod udp;
 pub mod tcp;
+mod descriptors;
 mod balancer;
 pub mod tls;
 pub mod ws;

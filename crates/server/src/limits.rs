@@ -24,8 +24,21 @@ pub const CONNECTIONS: usize = 100_000;
 pub const CONNECTIONS_PER_ADDRESS: usize = 2_000;
 /// Bytes waiting to be written to one connection; a reader so slow is cut off (G3).
 pub const WRITE_QUEUE: usize = 256 << 10;
+/// Of these, connections of whom nobody knows who is behind them: phones say so within a few
+/// messages, so of an office few are in between (G2).
+pub const UNPROVED_PER_ADDRESS: usize = 64;
+/// Connections that were told to leave so that others have room, and have not left yet.
+pub const LEAVING: usize = 256;
+/// Of the descriptors that the system allows us, connections get so many of a hundred: the store,
+/// name servers, logs and administrators need theirs when it is most crowded (G2).
+pub const DESCRIPTORS_PERCENT: usize = 80;
+/// Of the connections, so many of a hundred may be those of balancers that have not said for
+/// whom they are.
+pub const PROXY_HEADERS_PERCENT: usize = 10;
 /// A connection on which nothing arrives is closed (RFC 3261 §18 asks for at least 64·T1).
 pub const IDLE: Duration = Duration::from_secs(600);
+/// The same where nobody knows who is behind it (G1).
+pub const UNPROVED_IDLE: Duration = Duration::from_secs(35);
 /// A balancer must have said by then for whom a connection is: it does so with its first packet.
 pub const PROXY_HEADER: Duration = Duration::from_secs(5);
 /// Connections of balancers that have not said so yet.
@@ -49,7 +62,8 @@ pub const LOOKUP: Duration = Duration::from_millis(4_500);
 pub const LOOKUP_STEPS: u32 = 3;
 /// TLS and WebSocket handshakes must be done by then (G1).
 pub const HANDSHAKE: Duration = Duration::from_secs(5);
-/// Handshakes under way: each costs a signature, and half of them wait for a slow far side (G5).
+/// Handshakes under way: each costs a signature, and half of them wait for a slow far side. With
+/// one more, the oldest ends (G5).
 pub const HANDSHAKES: usize = 512;
 /// A connection that was accepted must have sent its first whole message by then (G1).
 pub const FIRST_MESSAGE: Duration = Duration::from_secs(10);

@@ -32,8 +32,10 @@ pub struct Metrics {
     pub connections_too_slow: AtomicU64,
     /// Connections that could not be accepted or prepared: descriptors or memory were short.
     pub accepts_failed: AtomicU64,
-    /// Handshakes refused because too many were under way.
-    pub handshakes_refused: AtomicU64,
+    /// Connections closed to make room: nobody knew who was behind them.
+    pub connections_displaced: AtomicU64,
+    /// Handshakes ended before their time because too many were under way.
+    pub handshakes_displaced: AtomicU64,
     /// Handshakes of TLS or WebSocket that failed.
     pub handshakes_failed: AtomicU64,
     /// Handshakes that were not done in time.
@@ -143,7 +145,7 @@ pub fn render_prometheus(numbers: &Numbers, shell: &Metrics) -> String {
     text
 }
 
-fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 34] {
+fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 35] {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     [
         ("ringway_datagrams_received_total", read(&shell.datagrams_received)),
@@ -158,7 +160,8 @@ fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 34] {
         ("ringway_connections_timed_out_total", read(&shell.connections_timed_out)),
         ("ringway_connections_too_slow_total", read(&shell.connections_too_slow)),
         ("ringway_accepts_failed_total", read(&shell.accepts_failed)),
-        ("ringway_handshakes_refused_total", read(&shell.handshakes_refused)),
+        ("ringway_connections_displaced_total", read(&shell.connections_displaced)),
+        ("ringway_handshakes_displaced_total", read(&shell.handshakes_displaced)),
         ("ringway_handshakes_failed_total", read(&shell.handshakes_failed)),
         ("ringway_handshakes_timed_out_total", read(&shell.handshakes_timed_out)),
         ("ringway_certificates_refused_total", read(&shell.certificates_refused)),

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::routing::Routing;
 use crate::control::running::{ADMINISTRATOR, Pending, Running as Administration};
 use crate::control::socket::{self as control, CannotControl, ControlSocket};
+use crate::descriptors;
 use crate::engine::{Engine, Parts, Work};
 use crate::limits;
 use crate::listen::{self, CannotListen, Endpoint};
@@ -32,7 +33,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle as Task;
 use tracing::{error, info, warn};
 
@@ -180,7 +180,7 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
         listeners,
         snapshot,
         sockets: Sockets::new(bound.udp),
-        streams: startup.streams,
+        streams: descriptors::room_for(startup.streams),
         clock,
         metrics,
         tap,
@@ -371,8 +371,10 @@ impl Running {
             engine: Arc::clone(&self.engine),
             tls: self.tls.clone(),
             origins: startup.origins.clone(),
-            balancers: Balancers::new(startup.balancers.clone()),
-            handshakes: Semaphore::new(limits::HANDSHAKES),
+            balancers: Balancers::new(
+                startup.balancers.clone(),
+                self.engine.connections.limits.connections,
+            ),
         });
         if let Some(dials) = self.engine.connections.take_dials() {
             self.runtime.spawn(tcp::dial(Arc::clone(&streams), dials));

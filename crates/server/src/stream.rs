@@ -104,9 +104,10 @@ pub(crate) async fn serve(
         broken: AtomicBool::new(false),
     };
     let (hang_up, shared) = (Arc::clone(&feed.hang_up), &shared);
-    let mut reading = Reading { engine, flow, codec, asides, shared, pings: Pings::default() };
+    let (proved, pings) = (Arc::clone(&feed.proved), Pings::default());
+    let mut reading = Reading { engine, flow, codec, asides, shared, proved, pings };
     let reading = async move {
-        let first = taken.then_some(limits::FIRST_MESSAGE);
+        let first = taken.then_some(engine.connections.limits.first_message);
         let is_broken = reading.read(&mut reader, first).await;
         shared.broken.store(is_broken, Ordering::Relaxed);
     };
@@ -129,12 +130,14 @@ pub(crate) async fn serve(
 
 /// Ends a connection, and tells of all that was still to be written.
 pub(crate) fn give_up(engine: &Engine, flow: Flow, mut feed: Feed) {
-    engine.connections.ended(&flow);
+    let alias = engine.connections.ended(&flow);
     feed.parcels.close();
     while let Ok(parcel) = feed.parcels.try_recv() {
         report(engine, parcel.on_failure);
     }
-    engine.flow_closed(flow, &mut Work::default());
+    for flow in [Some(flow), alias.map(|remote| Flow { remote, ..flow })].into_iter().flatten() {
+        engine.flow_closed(flow, &mut Work::default());
+    }
 }
 
 fn report(engine: &Engine, (partition, failed): (u32, Option<TransactionRef>)) {
@@ -311,6 +314,8 @@ struct Reading<'a> {
     codec: Codec,
     asides: mpsc::Sender<Aside>,
     shared: &'a Shared,
+    /// Whether it is known who is behind the connection.
+    proved: Arc<AtomicBool>,
     pings: Pings,
 }
 
@@ -324,7 +329,7 @@ impl Reading<'_> {
         reader: &mut (impl AsyncRead + Unpin),
         first: Option<std::time::Duration>,
     ) -> bool {
-        let StreamLimits { idle, partial, .. } = self.engine.connections.limits;
+        let StreamLimits { idle, unproved_idle, partial, .. } = self.engine.connections.limits;
         let mut index = Index::new();
         let mut buffer = vec![0; 4_096];
         let mut partial_since: Option<Instant> = None;
@@ -344,7 +349,8 @@ impl Reading<'_> {
             };
             let deadline = match partial_since {
                 Some(since) => since + partial,
-                None => Instant::now() + idle,
+                None if self.proved.load(Ordering::Relaxed) => Instant::now() + idle,
+                None => Instant::now() + unproved_idle.min(idle),
             };
             let deadline = first.map_or(deadline, |first| first.min(deadline));
             let length = match timeout_at(deadline, reader.read(&mut buffer)).await {

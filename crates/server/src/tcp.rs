@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{debug, warn};
@@ -29,8 +29,18 @@ pub struct StreamLimits {
     pub connections: usize,
     /// Connections from one address.
     pub connections_per_address: usize,
+    /// Of these, connections of whom nobody knows who is behind them.
+    pub unproved_per_address: usize,
+    /// Handshakes under way.
+    pub handshakes: usize,
+    /// How long a handshake may take.
+    pub handshake: Duration,
+    /// How long a connection that we took may be without a whole message.
+    pub first_message: Duration,
     /// How long nothing at all may arrive.
     pub idle: Duration,
+    /// The same where nobody knows who is behind it.
+    pub unproved_idle: Duration,
     /// How long a message may take from its first byte to its last.
     pub partial: Duration,
 }
@@ -40,7 +50,12 @@ impl Default for StreamLimits {
         Self {
             connections: limits::CONNECTIONS,
             connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
+            unproved_per_address: limits::UNPROVED_PER_ADDRESS,
+            handshakes: limits::HANDSHAKES,
+            handshake: limits::HANDSHAKE,
+            first_message: limits::FIRST_MESSAGE,
             idle: limits::IDLE,
+            unproved_idle: limits::UNPROVED_IDLE,
             partial: limits::PARTIAL,
         }
     }
@@ -54,7 +69,6 @@ pub(crate) struct Streams {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) origins: Origins,
     pub(crate) balancers: Balancers,
-    pub(crate) handshakes: Semaphore,
 }
 
 /// Bytes both ways, in clear or not.
@@ -88,6 +102,7 @@ pub(crate) async fn accept(streams: Arc<Streams>, socket: SocketId, listener: Tc
         let Ok((stream, remote)) = listener.accept().await else {
             // Out of descriptors or memory: others must finish first.
             count(&engine.metrics.accepts_failed);
+            engine.connections.are_too_many();
             tokio::time::sleep(limits::ACCEPT_AGAIN).await;
             continue;
         };
@@ -117,7 +132,9 @@ async fn behind(streams: Arc<Streams>, mut flow: Flow, mut stream: TcpStream) {
 }
 
 fn begin(streams: &Arc<Streams>, flow: Flow, stream: TcpStream) {
-    if let Some((flow, feed)) = streams.engine.connections.accept(flow) {
+    let snapshot = streams.engine.snapshot();
+    let is_peer = snapshot.peers.iter().any(|peer| peer.is_behind(&flow));
+    if let Some((flow, feed)) = streams.engine.connections.accept(flow, is_peer) {
         tokio::spawn(taken(Arc::clone(streams), flow, stream, feed));
     }
 }
@@ -137,24 +154,27 @@ async fn taken(streams: Arc<Streams>, mut flow: Flow, stream: TcpStream, feed: F
         let (reader, writer) = stream.into_split();
         return stream::serve(engine, (flow, true), (reader, writer), feed, Codec::stream()).await;
     }
-    let Ok(permit) = streams.handshakes.try_acquire() else {
-        count(&engine.metrics.handshakes_refused);
-        return stream::give_up(engine, flow, feed);
+    let (hang_up, patience) = (Arc::clone(&feed.hang_up), engine.connections.limits.handshake);
+    engine.connections.handshake_begins(&flow);
+    let shaken = tokio::select! {
+        shaken = timeout(patience, streams.shake_hands(&mut flow, stream)) => Some(shaken),
+        () = hang_up.notified() => None,
     };
-    let shaken = timeout(limits::HANDSHAKE, streams.shake_hands(&mut flow, stream)).await;
-    drop(permit);
+    engine.connections.handshake_ended(&flow);
     let (stream, codec) = match shaken {
-        Ok(Ok(ready)) => ready,
-        Ok(Err(reason)) => {
+        Some(Ok(Ok(ready))) => ready,
+        Some(Ok(Err(reason))) => {
             count(&engine.metrics.handshakes_failed);
             let (src, transport) = (flow.remote, flow.transport);
             debug!(event = "handshake_failed", %src, %transport, %reason);
             return stream::give_up(engine, flow, feed);
         }
-        Err(_) => {
+        Some(Err(_)) => {
             count(&engine.metrics.handshakes_timed_out);
             return stream::give_up(engine, flow, feed);
         }
+        // It made room for others.
+        None => return stream::give_up(engine, flow, feed),
     };
     stream::serve(engine, (flow, true), tokio::io::split(stream), feed, codec).await;
 }
@@ -259,7 +279,7 @@ impl Streams {
                 let ours = users.iter().find(|user| snapshot.accounts.find(user).is_some());
                 if let Some(user) = ours {
                     let certified = self.engine.certified.account(user);
-                    self.engine.connections.certify(flow, certified);
+                    self.engine.connections.certify(flow, vec![certified]);
                 }
                 return;
             }
@@ -267,10 +287,12 @@ impl Streams {
         let known =
             |name: &CertifiedName| snapshot.peers.iter().any(|peer| peer.certified.contains(name));
         let hashes = names.iter().take(limits::CERTIFICATE_NAMES);
-        let hashes: Vec<_> = hashes.map(|name| self.engine.certified.note(name)).collect();
-        let chosen = hashes.iter().copied().find(known).or(hashes.first().copied());
-        if let Some(chosen) = chosen {
-            self.engine.connections.certify(flow, chosen);
+        let mut hashes: Vec<_> = hashes.map(|name| self.engine.certified.note(name)).collect();
+        if let Some(chosen) = hashes.iter().position(known) {
+            hashes.swap(0, chosen);
+        }
+        if !hashes.is_empty() {
+            self.engine.connections.certify(flow, hashes);
         }
     }
 

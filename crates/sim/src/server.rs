@@ -248,6 +248,8 @@ impl Server {
                 Output::Avoid { flow, retry_after_s } => {
                     wishes.push(Wish::Avoid { flow, retry_after_s });
                 }
+                // Nothing is scarce here.
+                Output::Proved { .. } => {}
                 Output::Event(event) => wishes.push(Wish::Event(partition, event)),
             }
         }

@@ -85,7 +85,8 @@ impl World {
                 Output::Event(_)
                 | Output::Ask { .. }
                 | Output::Answer { .. }
-                | Output::Avoid { .. } => {}
+                | Output::Avoid { .. }
+                | Output::Proved { .. } => {}
             }
         }
         sent

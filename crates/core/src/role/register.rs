@@ -12,7 +12,7 @@ use crate::identity::{Authentication, Caller, Claim, Side, Verdict};
 use crate::keep_alive::Guard;
 use crate::limits;
 use crate::location::Proposal;
-use crate::node::Node;
+use crate::node::{Node, prove};
 use crate::proxy::record_route;
 use crate::registrar::{self, Arrival, Registration};
 use crate::reject::Reject;
@@ -145,6 +145,7 @@ impl Node {
         {
             return self.refuse_replay(now, (flow, request), &aor, out);
         }
+        prove(flow, request, out);
         let registration = registration?;
         let Registration { writes: own, changes, bindings: after, outbound, .. } = registration;
         // The answer tells what will be when all before it is kept. So it waits for that, and

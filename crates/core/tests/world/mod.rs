@@ -98,6 +98,8 @@ pub(crate) struct World {
     pub(crate) events: Vec<Event>,
     /// Next hops that others are to be tried before.
     pub(crate) avoided: Vec<Flow>,
+    /// Connections whose far side has shown who it is, and for which port of it they may stand.
+    pub(crate) proved: Vec<(Flow, Option<u16>)>,
     /// Whether the store keeps at once what it is given.
     pub(crate) keeps: bool,
     commits: u64,
@@ -159,6 +161,7 @@ pub(crate) fn world_with(listeners: Vec<Listener>, now: Instant) -> World {
         asks: Vec::new(),
         events: Vec::new(),
         avoided: Vec::new(),
+        proved: Vec::new(),
         keeps: true,
         commits: 0,
         number: 0,
@@ -229,6 +232,7 @@ impl World {
                 Output::Answer { .. } => panic!("there is one partition only"),
                 Output::Event(event) => self.events.push(event),
                 Output::Avoid { flow, .. } => self.avoided.push(flow),
+                Output::Proved { flow, alias } => self.proved.push((flow, alias)),
             }
         }
         for (ask, commit) in kept {

@@ -32,7 +32,7 @@ fn read_in(
                 tokio::time::sleep(Duration::from_secs(60)).await;
             }
         });
-        let mut balancers = Balancers::new(Vec::new());
+        let mut balancers = Balancers::new(Vec::new(), limits::CONNECTIONS);
         if then == Then::Silence {
             balancers.patience = Duration::from_millis(2);
         }
@@ -169,7 +169,8 @@ fn a_header_that_does_not_end_ends_the_connection() {
 #[test]
 fn only_so_many_wait_for_their_header() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let balancers = Balancers::new(vec![("10.0.0.0".parse().expect("an address"), 8)]);
+    let balancers =
+        Balancers::new(vec![("10.0.0.0".parse().expect("an address"), 8)], limits::CONNECTIONS);
     assert!(balancers.hold("10.1.2.3".parse().expect("an address")));
     assert!(balancers.hold("::ffff:10.1.2.3".parse().expect("an address")));
     assert!(!balancers.hold("11.1.2.3".parse().expect("an address")));

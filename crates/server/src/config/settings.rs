@@ -351,7 +351,9 @@ pub static SECTIONS: &[Section<Config>] = &[
                 key: "connections",
                 what: "number",
                 default: "100000",
-                means: "Connections in all.",
+                means: "Connections in all; never more than four fifths of the descriptors that \
+                        the system allows. When there is no room, the oldest of those leaves that \
+                        have not shown who they are.",
                 apply: |config, value| {
                     config.streams.connections = value.number(1, 10_000_000)? as usize;
                     Ok(())
