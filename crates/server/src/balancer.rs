@@ -56,7 +56,7 @@ impl Balancers {
     /// Those in these networks, as address and prefix length, of a server that has room for so
     /// many connections.
     pub(crate) fn new(networks: Vec<(IpAddr, u8)>, connections: usize) -> Self {
-        let part = connections * limits::PROXY_HEADERS_PERCENT / 100;
+        let part = connections / limits::PROXY_HEADERS_PART;
         let room = Semaphore::new(limits::PROXY_HEADERS.min(part).max(1));
         Self { networks, room, patience: limits::PROXY_HEADER }
     }

@@ -10,8 +10,7 @@ use tracing::{info, warn};
 pub(crate) fn room_for(wanted: StreamLimits) -> StreamLimits {
     let allowed = allowed().and_then(|allowed| usize::try_from(allowed).ok());
     let Some(allowed) = allowed else { return wanted };
-    let room = allowed / 100 * limits::DESCRIPTORS_PERCENT
-        + allowed % 100 * limits::DESCRIPTORS_PERCENT / 100;
+    let room = allowed - allowed / limits::DESCRIPTORS_KEPT;
     if room < wanted.connections {
         info!(event = "descriptors", allowed, connections = room);
     }

@@ -29,12 +29,11 @@ pub const WRITE_QUEUE: usize = 256 << 10;
 pub const UNPROVED_PER_ADDRESS: usize = 64;
 /// Connections that were told to leave so that others have room, and have not left yet.
 pub const LEAVING: usize = 256;
-/// Of the descriptors that the system allows us, connections get so many of a hundred: the store,
+/// Of the descriptors that the system allows us, connections do not get this part: the store,
 /// name servers, logs and administrators need theirs when it is most crowded (G2).
-pub const DESCRIPTORS_PERCENT: usize = 80;
-/// Of the connections, so many of a hundred may be those of balancers that have not said for
-/// whom they are.
-pub const PROXY_HEADERS_PERCENT: usize = 10;
+pub const DESCRIPTORS_KEPT: usize = 5;
+/// This part of the connections may be those of balancers that have not said for whom they are.
+pub const PROXY_HEADERS_PART: usize = 10;
 /// A connection on which nothing arrives is closed (RFC 3261 §18 asks for at least 64·T1).
 pub const IDLE: Duration = Duration::from_secs(600);
 /// The same where nobody knows who is behind it (G1).
