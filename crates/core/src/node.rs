@@ -18,6 +18,7 @@ use crate::keys::Keys;
 use crate::location::Location;
 use crate::proxy::privacy;
 use crate::proxy::response_context::ResponseContext;
+use crate::proxy::stateless::Passing;
 use crate::proxy::targets::Admitted;
 use crate::reject::Reject;
 use crate::role::Role;
@@ -251,6 +252,10 @@ impl Node {
                 }
                 self.refuse_new_while_draining(&admitted)?;
                 privacy::check(request)?;
+                let passing = Passing { request, route: &admitted.route, source: flow };
+                if admitted.claim.is_none() && self.pass(now, passing, out)? {
+                    return Ok(()); // §16.11
+                }
                 self.begin(now, flow, request, admitted, out) // §16.5, §16.6
             }
         }

@@ -82,6 +82,12 @@ pub struct Peer {
 }
 
 impl Snapshot {
+    /// Whether anything at all is forwarded without state.
+    pub(crate) fn has_stateless(&self) -> bool {
+        self.routes.iter().any(|route| route.stateless)
+            || self.services.values().any(|service| *service == Service::Stateless)
+    }
+
     /// How a domain of ours is served.
     pub fn service(&self, domain: &[u8]) -> Service {
         self.services.get(domain).copied().unwrap_or_default()

@@ -7,6 +7,7 @@ use crate::node::{Node, Timer};
 use crate::proxy::ack::WaitingAck;
 use crate::proxy::follow::Following;
 use crate::proxy::response_context::ResponseContext;
+use crate::proxy::stateless::WaitingPassing;
 use crate::role::register::{Noted, WaitingRegistration};
 use crate::route::plan::PlannedBranch;
 use crate::route::rules::Service;
@@ -42,6 +43,8 @@ pub(crate) enum Waiting {
     },
     /// An ACK whose next hop is being looked up, or its device located.
     Ack(Box<WaitingAck>),
+    /// A request that passes without state, whose user is being located, or next hop looked up.
+    Passing(Box<WaitingPassing>),
     /// A registration that is being committed.
     Kept(Box<WaitingRegistration>),
     /// A request that a phone redirected to users who are being located.
@@ -124,6 +127,13 @@ impl Node {
                 self.on_ack_located(now, &ack, &bindings, out);
             }
             (Waiting::Ack(ack), Answer::Resolved(flows)) => self.on_ack_resolved(&ack, &flows, out),
+            (Waiting::Passing(passing), Answer::Located(bindings)) => {
+                self.on_passing_located(now, &passing, &bindings, out);
+            }
+            (Waiting::Passing(passing), Answer::Resolved(flows)) => {
+                self.on_passing_resolved(&passing, &flows, out);
+            }
+            (Waiting::Passing(passing), _) => self.on_passing_unknown(&passing, out),
             (Waiting::Following(following), Answer::Located(bindings)) => {
                 self.on_followed(now, *following, &bindings, out);
             }

@@ -57,6 +57,11 @@ impl Node {
             return;
         }
         let stray = Event::Dropped { reason: DropReason::StrayAck, source: flow.remote };
+        match self.pass_follower(now, flow, ack, out) {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(_) => return out.event(stray),
+        }
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         // Only a dialog that was let through here may send through here.
         let may = |route: &OwnRoute| route.signed && self.may_ack(now, flow, ack, route);

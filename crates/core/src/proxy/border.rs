@@ -240,26 +240,30 @@ enum Regular {
 //= RFC 5876 4.5
 // "A proxy MUST NOT forward a URI when forwarding a request if that URI"
 fn regular(message: &Message<'_>) -> Regular {
-    let (mut sip, mut tel, mut all) = (false, false, true);
+    let values = || message.values(Name::PAssertedIdentity);
+    if values().all(firsts()) {
+        return Regular::All;
+    }
     let mut kept = Vec::new();
-    for value in message.values(Name::PAssertedIdentity) {
-        let seen = match NameAddr::parse(value).ok().and_then(|value| value.uri().ok()) {
-            Some(Uri::Sip(_)) => &mut sip,
-            Some(Uri::Tel(_)) => &mut tel,
-            Some(Uri::Other { .. }) | None => &mut true,
-        };
-        if core::mem::replace(seen, true) {
-            all = false;
-            continue;
-        }
+    let mut may_stay = firsts();
+    for value in values().filter(|value| may_stay(value)) {
         if !kept.is_empty() {
             kept.extend_from_slice(b", ");
         }
         kept.extend_from_slice(value);
     }
-    match (all, kept.is_empty()) {
-        (true, _) => Regular::All,
-        (false, true) => Regular::None,
-        (false, false) => Regular::Some(kept),
+    if kept.is_empty() { Regular::None } else { Regular::Some(kept) }
+}
+
+/// Tells of one identity after another whether it is the first of its kind.
+fn firsts() -> impl FnMut(&[u8]) -> bool {
+    let (mut sip, mut tel) = (false, false);
+    move |value| {
+        let seen = match NameAddr::parse(value).ok().and_then(|value| value.uri().ok()) {
+            Some(Uri::Sip(_)) => &mut sip,
+            Some(Uri::Tel(_)) => &mut tel,
+            Some(Uri::Other { .. }) | None => return false,
+        };
+        !core::mem::replace(seen, true)
     }
 }

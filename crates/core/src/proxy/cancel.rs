@@ -29,6 +29,9 @@ impl Node {
         // "server if it comes from the same hop that sent the request being"
         let server = server.filter(|&server| self.servers.came_from(server, flow.remote.ip()));
         let Some(server) = server else {
+            if self.pass_follower(now, flow, cancel, out)? {
+                return Ok(());
+            }
             if flow.transport.is_reliable() {
                 //= RFC 3261 9.2
                 // "it SHOULD respond to the CANCEL with a 481"

@@ -1,4 +1,5 @@
-//! The proxy: executes plans (RFC 3261 §16.5 to §16.10).
+//! The proxy: executes plans (RFC 3261 §16.5 to §16.10), or passes on what is to leave no state
+//! ([`stateless`], §16.11).
 //!
 //! A request that got this far has been checked and its caller is known. It gets a server
 //! transaction and a [`ResponseContext`](response_context::ResponseContext); then, one after
@@ -28,3 +29,5 @@ pub(crate) mod cancel;
 pub(crate) mod ack;
 pub(crate) mod targets;
 mod unreachable;
+pub(crate) mod stateless;
+pub(crate) mod way_back;

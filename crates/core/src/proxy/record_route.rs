@@ -85,9 +85,9 @@ pub(crate) fn face_callee(
     }
     let source = sender(ours, caller);
     let cookie = Cookie { source, hop: next_hop(ours, response, at), flow: found.cookie.flow };
-    let mut text = Vec::with_capacity(crate::route::cookie::TEXT_MAX);
-    cookie.write(&ours.setup.keys, response.call_id(), &mut text);
-    edit.replace_part(found.text, &text);
+    edit.replace_part_with(found.text, |out| {
+        cookie.write(&ours.setup.keys, response.call_id(), out);
+    });
 }
 
 struct OwnEntry<'m> {

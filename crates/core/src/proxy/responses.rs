@@ -16,7 +16,7 @@ use crate::route::ours::{Ours, address_of};
 use crate::servers::Outgoing;
 use crate::status;
 use crate::time::Instant;
-use crate::transaction::key::ClientBranch;
+use crate::transaction::key::{ClientBranch, StatelessBranch};
 use alloc::vec::Vec;
 use core::ops::Range;
 use ringway_wire::{Editor, Header, Message, Method, Name, Via};
@@ -41,6 +41,10 @@ impl Node {
         }
         if self.answers_ping(&flow, response) {
             return;
+        }
+        let branch = response.top_via().ok().and_then(|via| via.branch());
+        if let Some(branch) = branch.and_then(StatelessBranch::parse) {
+            return self.pass_back((response, &flow), &branch, out);
         }
         let Some((id, purpose)) = self.client_of(response) else {
             //= RFC 6026 7.3
@@ -89,7 +93,7 @@ impl Node {
     }
 
     /// Whether we put this sent-by into requests.
-    fn is_sent_by(&self, via: &Via<'_>) -> bool {
+    pub(crate) fn is_sent_by(&self, via: &Via<'_>) -> bool {
         let Some(ip) = address_of(&via.host) else { return false };
         self.setup.listeners.iter().any(|listener| {
             let public = listener.public();

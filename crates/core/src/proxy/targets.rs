@@ -321,20 +321,28 @@ impl Node {
 // "Otherwise, the proxy MUST apply the procedures to the first value in the Route header"
 // "Request-URI specifies a SIPS resource, the proxy MUST follow the procedures of [4] as"
 pub(crate) fn next_hop(route: &OwnRoute, request: &Message<'_>, target: &[u8]) -> Option<Plan> {
+    Some(match next_way(route, request, target)? {
+        Ok((way, rule)) => Plan::single(target, way, rule),
+        Err(reject) => Plan::refuse(reject),
+    })
+}
+
+/// The same as the one way there, and what says so.
+pub(crate) fn next_way(
+    route: &OwnRoute,
+    request: &Message<'_>,
+    target: &[u8],
+) -> Option<Result<(Way, Rule), Reject>> {
     match (route.next(request), route.flow) {
         (Some(value), _) => {
             let Ok(next) = NameAddr::parse(value) else {
-                return Some(Plan::refuse(Reject::Malformed("Route")));
+                return Some(Err(Reject::Malformed("Route")));
             };
             let secure = is_sips(target);
             let way = next.uri().ok().and_then(|uri| Way::of_route(&uri, secure));
-            let rule = Rule::RouteHeader;
-            Some(match way {
-                Some(way) => Plan::single(target, way, rule),
-                None => Plan::refuse(Reject::UnsupportedScheme),
-            })
+            Some(way.map(|way| (way, Rule::RouteHeader)).ok_or(Reject::UnsupportedScheme))
         }
-        (None, Some(flow)) => Some(Plan::single(target, Way::Flow(flow), Rule::InDialog)),
+        (None, Some(flow)) => Some(Ok((Way::Flow(flow), Rule::InDialog))),
         (None, None) => None,
     }
 }
@@ -344,7 +352,7 @@ fn is_sips(uri: &[u8]) -> bool {
 }
 
 /// RFC 5393 §5.3.3: what a request may be forked to at the same time.
-fn breadth_of(request: &Message<'_>) -> u32 {
+pub(crate) fn breadth_of(request: &Message<'_>) -> u32 {
     let said = request
         .header(Name::MaxBreadth)
         .and_then(|value| core::str::from_utf8(value).ok()?.trim().parse::<u32>().ok());

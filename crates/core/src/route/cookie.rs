@@ -59,7 +59,18 @@ pub(crate) fn hop_tag(keys: &Keys, uri: &Uri<'_>) -> Option<Tag> {
     let hash = match sip.maddr().unwrap_or(sip.host) {
         Host::V4(v4) => hash(b"4", &v4.octets()),
         Host::V6(v6) => hash(b"6", &v6.octets()),
-        Host::Name(name) => hash(b"n", &name.to_ascii_lowercase()),
+        Host::Name(name) => {
+            let mut space = [0; 255];
+            match space.get_mut(..name.len()) {
+                Some(lower) => {
+                    lower.copy_from_slice(name);
+                    lower.make_ascii_lowercase();
+                    hash(b"n", lower)
+                }
+                // Longer than a name can be (RFC 1035 §2.3.4), but it has a tag of its own.
+                None => hash(b"n", &name.to_ascii_lowercase()),
+            }
+        }
     };
     Some(hash as u32 | 1)
 }

@@ -13,6 +13,8 @@ pub enum Service {
     /// Requests are forwarded to their contacts, with state.
     #[default]
     Proxy,
+    /// Those of peers are forwarded to one of their contacts, without state (RFC 3261 §16.11).
+    Stateless,
     /// Who asks is told their contacts (RFC 3261 §8.3).
     Redirect(Redirection),
 }
@@ -44,6 +46,9 @@ pub struct Route {
     pub methods: Vec<Box<[u8]>>,
     /// What happens to them.
     pub action: Action,
+    /// Whether those of peers that are forwarded are so without state (RFC 3261 §16.11): if there
+    /// are several peers to send to, one is chosen by the Call-ID.
+    pub stateless: bool,
 }
 
 /// What happens to the requests of a route.
@@ -51,6 +56,8 @@ pub struct Route {
 pub enum Action {
     /// They go to these peers, the next one if the one before cannot be reached.
     Forward(Vec<Upstream>),
+    /// They go where they would go without this route.
+    Onward,
     /// Whoever asks is told these URIs, in this order; `{user}` in them is the user asked for.
     Redirect(Redirection, Vec<Box<[u8]>>),
     /// Nobody gets there.
@@ -108,6 +115,7 @@ mod tests {
             prefix: prefix.as_bytes().into(),
             methods: methods.iter().map(|m| m.as_bytes().into()).collect(),
             action: Action::Refuse,
+            stateless: false,
         };
         let mut routes = vec![
             route("all", None, "", &[]),

@@ -5,7 +5,7 @@ use crate::address_of_record::AddressOfRecord;
 use crate::binding::Binding;
 use crate::reject::Reject;
 use crate::role::redirect::places_of;
-use crate::route::ours::{Ours, unescaped};
+use crate::route::ours::{Ours, unescaped, write_ip};
 use crate::route::plan::{Group, Place, Plan, PlannedBranch, Redirect, Rule, Way};
 use crate::route::rules::{Action, Route, Service, Upstream};
 use alloc::borrow::Cow;
@@ -95,7 +95,10 @@ pub(crate) fn plan_for_user(
     witness: &mut impl Witness,
 ) -> Plan {
     match service {
-        Service::Proxy => {
+        Service::Proxy | Service::Stateless => {
+            if service == Service::Stateless {
+                witness.found("service", format_args!("{ONE_OF_THEM} of these"));
+            }
             let secure = matches!(Uri::parse(target), Ok(Uri::Sip(sip)) if sip.secure);
             Plan::for_user(bindings, ours.snapshot, secure)
         }
@@ -116,10 +119,13 @@ fn by_route(
     if ours.snapshot.routes.is_empty() {
         return None;
     }
-    let [user, domain] = user_and_domain(ours, uri)?;
-    let route = Route::choose(&ours.snapshot.routes, &domain, &user, method)?;
+    let route = route_for(ours, method, uri)?;
     witness.found("route", format_args!("{}", route.name));
+    if route.stateless {
+        witness.found("service", format_args!("{ONE_OF_THEM} of these"));
+    }
     Some(match &route.action {
+        Action::Onward => return None,
         Action::Refuse => Plan::refuse(Reject::Forbidden),
         Action::Redirect(how, contacts) => {
             // As it was written: what was decoded could say something else in a header.
@@ -139,16 +145,73 @@ fn by_route(
     })
 }
 
+/// What is said of those whom peers reach without state.
+const ONE_OF_THEM: &str = "for peers without state, at one";
+
+/// What is forwarded without state.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Stateless<'a> {
+    /// One of our users: where follows from the bindings.
+    User(AddressOfRecord),
+    /// What a route says.
+    Route(&'a Action),
+}
+
+/// Whether requests of this method for `target` are forwarded without state, as far as the
+/// configuration has a say: the same steps as in [`targets`].
+pub(crate) fn stateless<'a>(
+    ours: Ours<'a>,
+    (method, target): (&[u8], &[u8]),
+) -> Option<Stateless<'a>> {
+    let uri = Uri::parse(target).ok()?;
+    if by_maddr(ours, &uri).is_some() {
+        return None;
+    }
+    if is_ours(ours, &uri) {
+        let aor = ours.address_of_record(&uri)?;
+        if ours.snapshot.accounts.find(&aor).is_some_and(|account| account.enabled) {
+            let service = ours.snapshot.service(aor.domain());
+            return (service == Service::Stateless).then_some(Stateless::User(aor));
+        }
+    }
+    let route = route_for(ours, method, &uri).filter(|route| route.stateless)?;
+    match &route.action {
+        action @ (Action::Forward(_) | Action::Onward) => Some(Stateless::Route(action)),
+        Action::Redirect(..) | Action::Refuse => None,
+    }
+}
+
+/// Where a target leads by itself.
+pub(crate) fn onward<'m>(ours: Ours<'_>, target: &'m [u8]) -> Result<(Cow<'m, [u8]>, Way), Reject> {
+    let uri = Uri::parse(target).map_err(|_| Reject::Malformed("Request-URI"))?;
+    if is_ours(ours, &uri) {
+        return Err(Reject::NoSuchUser);
+    }
+    let target = without_own_maddr(&uri).map_or(Cow::Borrowed(target), Cow::Owned);
+    let way = Uri::parse(&target).ok().and_then(|uri| Way::of_uri(&uri));
+    Ok((target, way.ok_or(Reject::NotOurDomain)?))
+}
+
+fn route_for<'a>(ours: Ours<'a>, method: &[u8], uri: &Uri<'_>) -> Option<&'a Route> {
+    let mut space = [0; 48];
+    let [user, domain] = user_and_domain(ours, uri, &mut space)?;
+    Route::choose(&ours.snapshot.routes, &domain, &user, method)
+}
+
 /// The user and domain that routes look at: in what is ours the address-of-record.
-fn user_and_domain<'m>(ours: Ours<'m>, uri: &Uri<'m>) -> Option<[Cow<'m, [u8]>; 2]> {
+fn user_and_domain<'m>(
+    ours: Ours<'_>,
+    uri: &Uri<'m>,
+    space: &'m mut [u8; 48],
+) -> Option<[Cow<'m, [u8]>; 2]> {
     if let Some(aor) = is_ours(ours, uri).then(|| ours.address_of_record(uri)).flatten() {
         return Some([aor.user().to_vec().into(), aor.domain().to_vec().into()]);
     }
     let Uri::Sip(sip) = uri else { return None };
     let domain = match sip.host {
         Host::Name(name) => Cow::Borrowed(name.strip_suffix(b".").unwrap_or(name)),
-        Host::V4(ip) => format!("{ip}").into_bytes().into(),
-        Host::V6(ip) => format!("{ip}").into_bytes().into(),
+        Host::V4(ip) => Cow::Borrowed(write_ip(space, ip.into())),
+        Host::V6(ip) => Cow::Borrowed(write_ip(space, ip.into())),
     };
     Some([unescaped(sip.user.unwrap_or_default()), domain])
 }
@@ -156,19 +219,26 @@ fn user_and_domain<'m>(ours: Ours<'m>, uri: &Uri<'m>) -> Option<[Cow<'m, [u8]>; 
 /// One peer after another, as long as nobody is reached.
 fn forward(ours: Ours<'_>, peers: &[Upstream], (target, uri): (&[u8], &Uri<'_>)) -> Plan {
     let group = |(at, upstream): (usize, &Upstream)| {
-        let address = Uri::parse(&upstream.address).ok()?;
-        let secure = matches!(uri, Uri::Sip(sip) if sip.secure);
-        let way = Way::of_route(&address, secure)?;
-        // A number of ours is a number of the gateway's; what belongs to others stays theirs.
-        let target = match is_ours(ours, uri) {
-            true => at_host(uri, &address).unwrap_or_else(|| target.into()),
-            false => target.into(),
-        };
+        let (target, way) = upstream_way(ours, upstream, (target, uri))?;
         let branch = PlannedBranch::new(&target, way, Rule::Configured);
         Some(Group { branches: [branch].into(), timeout_s: 0, is_substitute: at > 0 })
     };
     let groups: Vec<Group> = peers.iter().enumerate().filter_map(group).collect();
     Plan { groups, otherwise: Reject::NextHopFailed, redirect: None }
+}
+
+/// The Request-URI that a peer gets, and the way there.
+pub(crate) fn upstream_way<'m>(
+    ours: Ours<'_>,
+    upstream: &Upstream,
+    (target, uri): (&'m [u8], &Uri<'_>),
+) -> Option<(Cow<'m, [u8]>, Way)> {
+    let address = Uri::parse(&upstream.address).ok()?;
+    let secure = matches!(uri, Uri::Sip(sip) if sip.secure);
+    let way = Way::of_route(&address, secure)?;
+    // A number of ours is a number of the gateway's; what belongs to others stays theirs.
+    let moved = is_ours(ours, uri).then(|| at_host(uri, &address)).flatten();
+    Some((moved.map_or(Cow::Borrowed(target), Cow::Owned), way))
 }
 
 /// The user of one URI at the host of another. A telephone number becomes a SIP URI

@@ -249,11 +249,20 @@ impl World {
     }
 
     pub(crate) fn receive_bytes(&mut self, from: &str, bytes: &[u8]) -> Vec<Sent> {
+        self.receive_bytes_over(flow(from), bytes)
+    }
+
+    /// The same over a flow that no text describes.
+    pub(crate) fn receive_over(&mut self, flow: Flow, text: &str) -> Vec<Sent> {
+        self.receive_bytes_over(flow, text.replace('|', "\r\n").as_bytes())
+    }
+
+    fn receive_bytes_over(&mut self, flow: Flow, bytes: &[u8]) -> Vec<Sent> {
         let mut index = Index::new();
         let framing =
-            if flow(from).transport.is_reliable() { Framing::Stream } else { Framing::Datagram };
+            if flow.transport.is_reliable() { Framing::Stream } else { Framing::Datagram };
         let Ok(message) = parse(bytes, &mut index, framing) else { return Vec::new() };
-        self.handle(Input::Message { flow: flow(from), message })
+        self.handle(Input::Message { flow, message })
     }
 
     /// Time passes; tells what was sent meanwhile, and after how many milliseconds.

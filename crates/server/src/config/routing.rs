@@ -32,16 +32,25 @@ impl Routing {
 #[derive(Debug, Default)]
 pub struct DomainText {
     pub(crate) name: String,
-    redirects: bool,
+    mode: Mode,
     status: Option<Redirection>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Mode {
+    #[default]
+    Proxy,
+    Stateless,
+    Redirect,
 }
 
 impl DomainText {
     pub(crate) const fn service(&self) -> Service {
-        match (self.redirects, self.status) {
-            (true, None) => Service::Redirect(Redirection::Temporary),
-            (true, Some(how)) => Service::Redirect(how),
-            (false, _) => Service::Proxy,
+        match (self.mode, self.status) {
+            (Mode::Redirect, None) => Service::Redirect(Redirection::Temporary),
+            (Mode::Redirect, Some(how)) => Service::Redirect(how),
+            (Mode::Stateless, _) => Service::Stateless,
+            (Mode::Proxy, _) => Service::Proxy,
         }
     }
 }
@@ -57,6 +66,7 @@ pub struct RouteText {
     redirect: Option<Redirection>,
     contacts: Vec<String>,
     refuse: bool,
+    stateless: bool,
 }
 
 /// One domain of ours.
@@ -76,12 +86,19 @@ pub static DOMAIN: Section<DomainText> = Section {
         },
         Setting {
             key: "mode",
-            what: "proxy or redirect",
+            what: "proxy, stateless or redirect",
             default: "\"proxy\"",
-            means: "proxy: requests are forwarded to the phones of a user. redirect: who asks is \
-                    told their contacts and asks there (RFC 3261 8.3).",
+            means: "proxy: requests are forwarded to the phones of a user. stateless: what peers \
+                    send is forwarded without state (RFC 3261 16.11), to one of the phones that \
+                    are preferred most, chosen by the Call-ID; others are served as by proxy. \
+                    redirect: who asks is told their contacts and asks there (RFC 3261 8.3).",
             apply: |text, value| {
-                text.redirects = value.one_of(&[("proxy", false), ("redirect", true)])?;
+                let modes = [
+                    ("proxy", Mode::Proxy),
+                    ("stateless", Mode::Stateless),
+                    ("redirect", Mode::Redirect),
+                ];
+                text.mode = value.one_of(&modes)?;
                 Ok(())
             },
         },
@@ -106,7 +123,7 @@ pub static ROUTE: Section<RouteText> = Section {
     about: "Where requests go that are for none of our users: write [[route]] once for each. Of \
             those that fit, the longest prefix counts, then who names a domain, then who names \
             a method, then the first. Without any, a foreign domain is looked up, and an unknown \
-            user of ours is 404. Each route says one of to, redirect and refuse",
+            user of ours is 404. Each route says one of to, redirect and refuse, or is stateless",
     settings: &[
         Setting {
             key: "name",
@@ -171,6 +188,19 @@ pub static ROUTE: Section<RouteText> = Section {
                     becomes one of the peer's; the URI of another domain stays as it is.",
             apply: |text, value| {
                 text.to = each(value, |value| Ok((value.text()?.to_owned(), value.span())))?;
+                Ok(())
+            },
+        },
+        Setting {
+            key: "mode",
+            what: "stateful or stateless",
+            default: "\"stateful\"",
+            means: "stateless: what peers send is forwarded without state (RFC 3261 16.11): \
+                    nothing is sent again, forked or tried elsewhere. Of several peers in to the \
+                    Call-ID chooses one; without to a request goes where its own URI leads. \
+                    Others are served with state.",
+            apply: |text, value| {
+                text.stateless = value.one_of(&[("stateful", false), ("stateless", true)])?;
                 Ok(())
             },
         },
@@ -255,7 +285,11 @@ impl RouteText {
             .iter()
             .filter(|s| **s)
             .count();
-        if says != 1 {
+        if self.stateless && (self.redirect.is_some() || self.refuse) {
+            let message = format!("route \"{name}\" forwards nothing, with state or without");
+            return Err(wrong(message, "leave out mode, or redirect and refuse"));
+        }
+        if says > 1 || says == 0 && !self.stateless {
             let message = format!("route \"{name}\" does not say what to do");
             return Err(wrong(message, "give it one of to, redirect and refuse"));
         }
@@ -269,6 +303,7 @@ impl RouteText {
                 Action::Redirect(how, contacts.collect())
             }
             None if self.refuse => Action::Refuse,
+            None if self.to.is_empty() => Action::Onward,
             None => Action::Forward(
                 self.to
                     .iter()
@@ -282,6 +317,7 @@ impl RouteText {
             prefix: bytes(&self.prefix),
             methods: self.methods.iter().map(bytes).collect(),
             action,
+            stateless: self.stateless,
             name: self.name,
         })
     }

@@ -5,11 +5,14 @@ use crate::scenario::stage::Stage;
 use ringway_core::route::rules::{Action, Redirection, Route, Service, Upstream};
 
 impl Stage {
-    /// `domain D [redirect=302]`.
+    /// `domain D [redirect=302] [stateless]`.
     pub(crate) fn serve(&mut self, domain: &str, step: &Step) -> Result<(), String> {
         self.add_domain(domain);
-        if let Some(status) = step.option("redirect") {
-            let service = Service::Redirect(redirection(status)?);
+        let service = match step.option("redirect") {
+            Some(status) => Some(Service::Redirect(redirection(status)?)),
+            None => step.says("stateless").then_some(Service::Stateless),
+        };
+        if let Some(service) = service {
             self.snapshot.services.insert(domain.as_bytes().into(), service);
             self.publish();
         }
@@ -17,7 +20,7 @@ impl Stage {
     }
 
     /// `route NAME [domain=] [prefix=] [methods=]` and then `to=PEER,…`, `redirect=302
-    /// contacts=URI,…` or `refuse`.
+    /// contacts=URI,…` or `refuse`; and `stateless`, with `to=` or without.
     pub(crate) fn route(&mut self, name: &str, step: &Step) -> Result<(), String> {
         let bytes = |name| step.option(name).map(|text| text.as_bytes().into());
         let list = |name| step.option(name).into_iter().flat_map(|text| text.split(','));
@@ -31,6 +34,8 @@ impl Stage {
             };
             let contacts = list("contacts").map(fill).collect::<Result<_, String>>()?;
             Action::Redirect(redirection(status)?, contacts)
+        } else if step.says("stateless") && step.option("to").is_none() {
+            Action::Onward
         } else {
             let upstream = |name: &str| {
                 let peer = self.snapshot.peers.iter().find(|peer| peer.name == name);
@@ -44,6 +49,7 @@ impl Stage {
             prefix: bytes("prefix").unwrap_or_default(),
             methods: list("methods").map(|method| method.as_bytes().into()).collect(),
             action,
+            stateless: step.says("stateless"),
         });
         self.publish();
         Ok(())

@@ -82,13 +82,15 @@ impl<'m> Editor<'m> {
         self.splice(start..start + value.len(), from);
     }
 
-    /// Replaces a part of the received message, a slice of its text.
-    pub fn replace_part(&mut self, part: &[u8], new: &[u8]) {
+    /// Replaces a part of the received message, a slice of its text, by one that is written piece
+    /// by piece, without line ends.
+    pub fn replace_part_with(&mut self, part: &[u8], new: impl FnOnce(&mut Vec<u8>)) {
         let raw = self.message.raw().as_ptr_range();
         let inside = raw.start <= part.as_ptr() && part.as_ptr_range().end <= raw.end;
         assert!(inside, "a part of another message");
-        let start = offset(&self.message, part);
-        self.replace(start..start + part.len(), new);
+        let (start, from) = (offset(&self.message, part), self.text.len());
+        new(&mut self.text);
+        self.splice(start..start + part.len(), from);
     }
 
     /// Replaces the Request-URI; a response has none.

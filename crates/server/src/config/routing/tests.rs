@@ -21,23 +21,31 @@ fn domains_and_routes_are_read() {
          [[route]]\nname = \"numbers\"\nprefix = \"+\"\nto = [\"gw\"]\n\
          [[route]]\nname = \"no\"\ndomain = \"X.example\"\nmethods = [\"MESSAGE\"]\n\
          refuse = true\n\
-         [[route]]\nname = \"moved\"\nredirect = 302\ncontacts = [\"sip:{{user}}@y.example\"]\n"
+         [[route]]\nname = \"moved\"\nredirect = 302\ncontacts = [\"sip:{{user}}@y.example\"]\n\
+         [[domain]]\nname = \"d.example\"\nmode = \"stateless\"\n\
+         [[route]]\nname = \"one\"\nmode = \"stateless\"\nto = [\"gw\"]\n\
+         [[route]]\nname = \"on\"\nmode = \"stateless\"\n"
     );
     let config = read(&text).expect("valid");
-    assert_eq!(config.domains, ["a.example", "b.example", "c.example"]);
+    assert_eq!(config.domains, ["a.example", "b.example", "c.example", "d.example"]);
     let mut snapshot = Snapshot::default();
     config.routing.apply(&mut snapshot);
     for (domain, service) in [
         ("a.example", Service::Proxy),
         ("b.example", Service::Redirect(Redirection::Permanent)),
         ("c.example", Service::Redirect(Redirection::Temporary)),
+        ("d.example", Service::Stateless),
         ("other.example", Service::Proxy),
     ] {
         assert_eq!(snapshot.service(domain.as_bytes()), service, "{domain}");
     }
-    let [Route { action: Action::Forward(to), prefix, .. }, no, moved] = &*snapshot.routes else {
+    let [Route { action: Action::Forward(to), prefix, stateless, .. }, no, moved, one, on] =
+        &*snapshot.routes
+    else {
         panic!("{:?}", snapshot.routes)
     };
+    assert!(!stateless && !no.stateless && one.stateless && on.stateless);
+    assert_eq!((&one.action, &on.action), (&Action::Forward(to.clone()), &Action::Onward));
     assert_eq!((&*to[0].peer, &**prefix), ("gw", &b"+"[..]));
     assert_eq!(&*to[0].address, b"sip:gw.example.com:5070;transport=tcp");
     assert_eq!(no.domain.as_deref(), Some(&b"x.example"[..]));
@@ -54,6 +62,9 @@ fn what_is_wrong_with_a_route_is_said_where_it_stands() {
         ("to = [\"mute\"]", "12:7", "has no address to send to"),
         ("refuse = false", "11:1", "give it one of to, redirect and refuse"),
         ("refuse = true\nto = [\"gw\"]", "11:1", "give it one of to, redirect and refuse"),
+        ("mode = \"stateful\"", "11:1", "give it one of to, redirect and refuse"),
+        ("mode = \"stateless\"\nrefuse = true", "11:1", "forwards nothing, with state or without"),
+        ("mode = \"statless\"", "12:8", "did you mean \"stateless\"?"),
         ("redirect = 302", "11:1", "give it contacts"),
         ("redirect = 303", "12:12", "possible are 301, 302, 305, 380"),
         ("redirect = 301\ncontacts = [\"x y\"]", "13:13", "a URI like"),
