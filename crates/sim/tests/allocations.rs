@@ -98,10 +98,13 @@ impl Server {
 
     /// The one message that was sent.
     fn sent(&self) -> String {
-        let [Output::Send { bytes, .. }] = &self.out.outputs[..] else {
-            panic!("{:?}", self.out.outputs)
-        };
-        String::from_utf8_lossy(&self.out.bytes[bytes.clone()]).into_owned()
+        let sent = self.out.outputs.iter().filter_map(|output| match output {
+            Output::Send { bytes, .. } => Some(bytes.clone()),
+            _ => None,
+        });
+        let sent: Vec<_> = sent.collect();
+        assert_eq!(sent.len(), 1, "{:?}", self.out.outputs);
+        String::from_utf8_lossy(&self.out.bytes[sent[0].clone()]).into_owned()
     }
 }
 
