@@ -1,9 +1,10 @@
 #!/bin/bash
 # ringway.sh ROLE IP PORT USERS TRANSPORT: serves at IP:PORT in the foreground until SIGTERM, for the side-by-side bench
-# that docs/performance.md describes. ROLE: register, auth, call. Listens on UDP and TCP, whatever TRANSPORT says.
+# that docs/performance.md describes. ROLE: register, auth, call, redirect, options (forwarded without state). Listens on UDP and
+# TCP, whatever TRANSPORT says.
 #
 # What is on is what is on for a user: accounts and registrations in SQLite with every commit flushed, the default digest
-# challenges (SHA-256, then MD5), the log at level info. What is set: who needs no password (the caller's networks, in all roles
+# challenge (MD5), the log at level info. What is set: who needs no password (the caller's networks, in all roles
 # but auth), and how many connections one address may have.
 #
 # Environment: RINGWAY (the program; default: the release build of this checkout), PEERS (networks without password; 127.0.0.0/8),
@@ -11,9 +12,9 @@
 set -eu
 role=$1 ip=$2 port=$3 users=$4
 case $role in
-    register | auth | call) ;;
+    register | auth | call | redirect | options) ;;
     *)
-        echo "ringway.sh: no such role: $role (register, auth, call)" >&2
+        echo "ringway.sh: no such role: $role (register, auth, call, redirect, options)" >&2
         exit 2
         ;;
 esac
@@ -31,6 +32,10 @@ mkdir -p "$dir"
     if [ "$role" != auth ]; then
         printf '[[peer]]\nname = "bench"\nnetworks = ["%s"]\nmay_register = true\ntrust_udp = true\n' "${PEERS:-127.0.0.0/8}"
     fi
+    case $role in
+        redirect) printf '[[domain]]\nname = "bench.test"\nmode = "redirect"\n' ;;
+        options) printf '[[route]]\nname = "onward"\nmode = "stateless"\n' ;;
+    esac
 } > "$dir/ringway.toml"
 "$work/loadgen/release/loadgen" users --users "$users" | sed 's/,/@bench.test,HA1=/' \
     | "$program" --quiet --config "$dir/ringway.toml" account import -
