@@ -17,7 +17,7 @@ use crate::keys::Keys;
 use crate::locate::NextHop;
 use crate::reject::Reject;
 use crate::snapshot::Snapshot;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::transaction::key::ClientBranch;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -113,6 +113,14 @@ pub enum Output {
         /// The port of its own address for which this connection may stand: what goes there, to
         /// a name that its certificate proves, may go over it (RFC 5923 §8.2).
         alias: Option<u16>,
+    },
+    /// Whoever opened this connection was asked to say something at least so often (RFC 5626
+    /// §5.4): if nothing at all is heard for so long, the connection ends.
+    Expect {
+        /// Which connection.
+        flow: Flow,
+        /// The longest silence; the last one that is named counts.
+        within: Duration,
     },
     /// Something worth knowing happened: for logs, counters, call records, the live view.
     Event(Event),

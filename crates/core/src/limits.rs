@@ -19,6 +19,9 @@ pub const EXPIRES_SPREAD_PERCENT: u32 = 10;
 pub const EXPIRES_MIN_S: u32 = 60;
 /// Flow-Timer for streams: RFC 5626 §4.4.1 has clients without one send every 95 to 120 s.
 pub const FLOW_TIMER_S: u32 = 120;
+/// How much later than promised a keep-alive may come: TCP has tried four times by then to bring
+/// over what was lost (RFC 5626 §5.4: a time larger than the Flow-Timer).
+pub const FLOW_GRACE_S: u32 = 20;
 /// Branches one request may be forked to in all; sixteen contacts and some forwarding.
 pub const BRANCHES_PER_REQUEST: usize = 32;
 /// Users that one request is sent on to because phones redirect it: more is a search, not a call.

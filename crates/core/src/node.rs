@@ -171,7 +171,8 @@ impl Node {
                 Output::Ask { .. }
                 | Output::Answer { .. }
                 | Output::Avoid { .. }
-                | Output::Proved { .. } => {}
+                | Output::Proved { .. }
+                | Output::Expect { .. } => {}
             }
         }
         match (self.timers.next_due(), self.location.next_expiry()) {

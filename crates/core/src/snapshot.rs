@@ -175,6 +175,8 @@ pub struct Settings {
     /// After so many seconds of silence a client with a stream shall send a keep-alive; 0: as it
     /// likes (RFC 5626 §5.4).
     pub flow_timer_s: u32,
+    /// So much later than that its connection is taken for dead, in seconds.
+    pub flow_grace_s: u32,
     /// Seconds between pings to a phone behind address translation that does not keep its own flow
     /// alive; 0: none are sent.
     pub nat_ping_s: u32,
@@ -200,6 +202,7 @@ impl Default for Settings {
             expires_spread_percent: limits::EXPIRES_SPREAD_PERCENT,
             contacts_per_aor: limits::CONTACTS_PER_AOR,
             flow_timer_s: limits::FLOW_TIMER_S,
+            flow_grace_s: limits::FLOW_GRACE_S,
             nat_ping_s: limits::NAT_PING_S,
             service_route: false,
             ring_s: 60,

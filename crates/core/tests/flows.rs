@@ -4,6 +4,7 @@
 mod world;
 
 use ringway_core::boundary::Input;
+use ringway_core::time::Duration;
 use world::{EDGE, Sent, World, flow, invite, request, route_set, statuses, world};
 
 const FIRST: &str = "tcp#1 192.0.2.21:40001";
@@ -331,4 +332,39 @@ fn a_registrar_elsewhere_is_told_the_way_over_the_flow() {
     assert_eq!(statuses(&sent), [403]);
     let sent = world.receive("203.0.113.1:5060", &call(&path).replace("c7", "c10"));
     assert_eq!(statuses(&sent), [407]);
+}
+
+// Whoever was told how often to say something is taken for gone when it does not; nobody else is.
+#[test]
+//= RFC 5626 5.4 type=test
+// "are received, etc.).  The server MUST wait for an amount of time"
+//= RFC 5626 6 type=test
+// "(Section 5.4).  Registrars with a direct flow with a UA MAY include a"
+fn a_flow_timer_is_waited_for_and_twenty_seconds_more() {
+    const EDGES: &str = "Via: SIP/2.0/TCP ua;branch=z9hG4bKua|Path: <sip:t@198.51.100.1;lr;ob>|";
+    let over_an_edge = "tcp#9 198.51.100.1:5060";
+    for (from, more, reg_id, told) in [
+        (FIRST, "", ";reg-id=1", true),
+        (FIRST, "", "", false),
+        ("192.0.2.21:5060", "", ";reg-id=1", false),
+        (over_an_edge, EDGES, ";reg-id=1", false),
+    ] {
+        let mut world = world();
+        let contact = format!("<sip:x@192.0.2.21>;+sip.instance=\"<urn:uuid:1>\"{reg_id}");
+        let text = format!("{more}Supported: path, outbound|");
+        let text = request("REGISTER", "sip:example.org", &text)
+            .replace("<sip:alice@198.51.100.1>", &contact)
+            .replace("To: <sip:example.org>", "To: <sip:bob@example.org>")
+            .replace("From: <sip:alice@", "From: <sip:bob@");
+        let sent = world.log_in(from, "bob", &text);
+        let ok = sent.last().expect("an answer");
+        assert_eq!(ok.status(), 200, "{sent:?}");
+        assert_eq!(ok.all("Require").len(), usize::from(!reg_id.is_empty()), "{from}");
+        let (timers, expected): (&[&str], Vec<_>) = match told {
+            true => (&["120"], vec![(FIRST.to_owned(), Duration::from_secs(140))]),
+            false => (&[], Vec::new()),
+        };
+        assert_eq!(ok.all("Flow-Timer"), timers, "{from}{more}");
+        assert_eq!(world.expected, expected, "{from}{more}");
+    }
 }

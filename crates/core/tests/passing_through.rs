@@ -29,7 +29,9 @@ fn pass(world: &mut World, from: &str, bytes: &[u8]) -> Vec<(Transport, Vec<u8>)
     let sent = outputs.into_iter().filter_map(|output| match output {
         Output::Send { flow, bytes: at, .. } => Some((flow.transport, bytes[at].to_vec())),
         Output::Ask { .. } | Output::Answer { .. } => None,
-        Output::Avoid { .. } | Output::Proved { .. } | Output::Event(_) => None,
+        Output::Avoid { .. } | Output::Proved { .. } | Output::Expect { .. } | Output::Event(_) => {
+            None
+        }
     });
     sent.collect()
 }

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
 /// Messages waiting for one connection; their bytes have a limit of their own.
@@ -41,6 +42,36 @@ pub(crate) struct Feed {
     pub(crate) hang_up: Arc<Notify>,
     /// Whether it is known who is behind it.
     pub(crate) proved: Arc<AtomicBool>,
+    pub(crate) silence: Arc<Silence>,
+}
+
+/// For how long nothing at all need be heard over a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Silence {
+    /// In milliseconds; 0: for as long as over any.
+    longest: AtomicU64,
+    changed: Notify,
+}
+
+impl Silence {
+    fn shorten(&self, longest: Duration) {
+        let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        self.longest.store(millis, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// The longest silence, of which any connection may have this much.
+    pub(crate) fn longest(&self, any: Duration) -> Duration {
+        match self.longest.load(Ordering::Relaxed) {
+            0 => any,
+            millis => any.min(Duration::from_millis(millis)),
+        }
+    }
+
+    /// Waits until it is another.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
 }
 
 /// Asks the runtime to open a connection.
@@ -89,6 +120,7 @@ struct Line {
     names: Vec<CertifiedName>,
     /// Where else it stands in `by_remote` (RFC 5923).
     aliases: Vec<Far>,
+    silence: Arc<Silence>,
 }
 
 impl Connections {
@@ -216,6 +248,7 @@ impl Connections {
             queued: Arc::default(),
             hang_up: Arc::default(),
             proved: Arc::new(AtomicBool::new(is_proved)),
+            silence: Arc::default(),
         };
         let line = Line {
             flow,
@@ -223,6 +256,7 @@ impl Connections {
             queued: Arc::clone(&feed.queued),
             hang_up: Arc::clone(&feed.hang_up),
             proved: Arc::clone(&feed.proved),
+            silence: Arc::clone(&feed.silence),
             names: Vec::new(),
             aliases: Vec::new(),
         };
@@ -306,6 +340,13 @@ impl Connections {
             return false;
         }
         true
+    }
+
+    /// From now on a connection on which nothing arrives for so long is closed.
+    pub(crate) fn expect(&self, flow: &Flow, within: ringway_core::time::Duration) {
+        if let Some(line) = self.table().by_id.get(&flow.connection) {
+            line.silence.shorten(Duration::from_micros(within.as_micros()));
+        }
     }
 
     /// Ends all connections, as a server does that stops.

@@ -389,6 +389,7 @@ impl Engine {
                     }
                 }
                 Output::Proved { flow, alias } => self.connections.prove(&flow, alias),
+                Output::Expect { flow, within } => self.connections.expect(&flow, within),
                 Output::Event(event) => self.events.log(now.as_secs(), number, &event),
             }
         }

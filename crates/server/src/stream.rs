@@ -1,7 +1,7 @@
 //! The life of a connection that carries SIP messages: one task reads, runs the partitions
 //! itself, and writes what is queued for it.
 
-use crate::connections::{Feed, Parcel};
+use crate::connections::{Feed, Parcel, Silence};
 use crate::engine::{Engine, Work};
 use crate::limits;
 use crate::metrics::count;
@@ -104,8 +104,9 @@ pub(crate) async fn serve(
         broken: AtomicBool::new(false),
     };
     let (hang_up, shared) = (Arc::clone(&feed.hang_up), &shared);
-    let (proved, pings) = (Arc::clone(&feed.proved), Pings::default());
-    let mut reading = Reading { engine, flow, codec, asides, shared, proved, pings };
+    let (proved, silence) = (Arc::clone(&feed.proved), Arc::clone(&feed.silence));
+    let pings = Pings::default();
+    let mut reading = Reading { engine, flow, codec, asides, shared, proved, silence, pings };
     let reading = async move {
         let first = taken.then_some(engine.connections.limits.first_message);
         let is_broken = reading.read(&mut reader, first).await;
@@ -316,6 +317,7 @@ struct Reading<'a> {
     shared: &'a Shared,
     /// Whether it is known who is behind the connection.
     proved: Arc<AtomicBool>,
+    silence: Arc<Silence>,
     pings: Pings,
 }
 
@@ -349,11 +351,17 @@ impl Reading<'_> {
             };
             let deadline = match partial_since {
                 Some(since) => since + partial,
-                None if self.proved.load(Ordering::Relaxed) => Instant::now() + idle,
-                None => Instant::now() + unproved_idle.min(idle),
+                None if self.proved.load(Ordering::Relaxed) => {
+                    self.shared.heard() + self.silence.longest(idle)
+                }
+                None => self.shared.heard() + unproved_idle.min(idle),
             };
             let deadline = first.map_or(deadline, |first| first.min(deadline));
-            let length = match timeout_at(deadline, reader.read(&mut buffer)).await {
+            let read = tokio::select! {
+                read = timeout_at(deadline, reader.read(&mut buffer)) => read,
+                () = self.silence.changed() => continue,
+            };
+            let length = match read {
                 Ok(Ok(length)) if length > 0 => length,
                 Ok(_) => return false,
                 Err(_) => {

@@ -6,6 +6,7 @@ mod world;
 use ringway_core::flow::Transport;
 use ringway_server::server::start;
 use ringway_server::tcp::StreamLimits;
+use std::io::Read;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use world::*;
@@ -82,7 +83,7 @@ fn pings_get_a_pong_and_messages_come_in_any_pieces() {
     stream.set_nodelay(true).unwrap();
     write(&mut stream, b"\r\n\r\n");
     let mut pong = [0; 2];
-    std::io::Read::read_exact(&mut stream, &mut pong).unwrap();
+    Read::read_exact(&mut stream, &mut pong).unwrap();
     assert_eq!(&pong, b"\r\n");
 
     let three: Vec<u8> = (1..=3).flat_map(|n| request("OPTIONS", "TCP", from, n)).collect();
@@ -130,6 +131,52 @@ fn idle_connections_are_closed() {
     let server = serve(&startup);
     let mut stream = tcp_to(address(&server, Transport::Tcp, V4));
     assert!(is_closed(&mut stream));
+    server.shutdown(LONG);
+}
+
+/// A phone that was told to say something every second, and does not, is taken for gone; one that
+/// does stays, and so does one that was told nothing.
+#[test]
+fn g4_a_phone_that_keeps_no_promised_keep_alive_is_closed() {
+    let mut startup = startup();
+    (startup.settings.flow_timer_s, startup.settings.flow_grace_s) = (1, 0);
+    let server = serve(&startup);
+    let to = address(&server, Transport::Tcp, V4);
+    let register = |number: u32, flow: &str| {
+        let mut stream = tcp_to(to);
+        let from = stream.local_addr().unwrap();
+        let text = String::from_utf8(request("REGISTER", "TCP", from, number)).unwrap();
+        let text = text.replace("expires=3600", &format!("expires=3600{flow}"));
+        write(
+            &mut stream,
+            text.replace("Contact", "Supported: path, outbound\r\nContact").as_bytes(),
+        );
+        let ok = read_messages(&mut stream, 1);
+        assert!(ok.starts_with("SIP/2.0 200 "), "{ok}");
+        assert_eq!(ok.contains("Flow-Timer: 1\r\n"), !flow.is_empty(), "{ok}");
+        stream
+    };
+    let mut told_nothing = register(1, "");
+    let begun = Instant::now();
+    let mut silent = register(2, ";+sip.instance=\"<urn:uuid:2>\";reg-id=1");
+    let mut alive = register(3, ";+sip.instance=\"<urn:uuid:3>\";reg-id=1");
+    // Now and then the other one says something.
+    silent.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut byte = [0];
+    while silent.read(&mut byte).is_err() {
+        assert!(begun.elapsed() < LONG, "it stays open");
+        write(&mut alive, b"\r\n\r\n");
+        alive.read_exact(&mut [0; 2]).unwrap();
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    for stream in [&mut told_nothing, &mut alive] {
+        write(stream, b"\r\n\r\n");
+        stream.read_exact(&mut [0; 2]).unwrap();
+    }
+    let end = Instant::now() + LONG;
+    while server.engine().numbers().registrations != 2 {
+        assert!(Instant::now() < end, "its binding goes with it");
+    }
     server.shutdown(LONG);
 }
 

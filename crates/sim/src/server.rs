@@ -9,7 +9,7 @@ use ringway_core::keep_alive::KeepAlive;
 use ringway_core::keys::Keys;
 use ringway_core::node::{Census, Node, Setup, home_of, home_of_flow};
 use ringway_core::snapshot::Snapshot;
-use ringway_core::time::Instant;
+use ringway_core::time::{Duration, Instant};
 use ringway_wire::Message;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,6 +43,13 @@ pub enum Wish {
         flow: Flow,
         /// For how long it asked to be left alone, in seconds.
         retry_after_s: Option<u32>,
+    },
+    /// End this connection after so much silence.
+    Expect {
+        /// Which one.
+        flow: Flow,
+        /// The longest silence.
+        within: Duration,
     },
     /// Note this, from this partition.
     Event(u32, Event),
@@ -250,6 +257,7 @@ impl Server {
                 }
                 // Nothing is scarce here.
                 Output::Proved { .. } => {}
+                Output::Expect { flow, within } => wishes.push(Wish::Expect { flow, within }),
                 Output::Event(event) => wishes.push(Wish::Event(partition, event)),
             }
         }

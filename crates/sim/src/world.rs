@@ -77,11 +77,31 @@ enum Happening {
     AtServer(EndpointId, Flow, Vec<u8>),
     AtEndpoint(EndpointId, Flow, Vec<u8>),
     Arrives(ConnectionId, Side, Part),
-    Retry { id: ConnectionId, to: Side, since: Instant, after: Duration },
+    Retry {
+        id: ConnectionId,
+        to: Side,
+        since: Instant,
+        after: Duration,
+    },
     Alarm(EndpointId, u64),
-    Commit { life: u32, asker: (u32, AskId), writes: Vec<Write> },
-    Answered { life: u32, partition: u32, ask: AskId, answer: Answer },
-    Undelivered { life: u32, partition: u32, transaction: TransactionRef },
+    /// The server looks whether it has heard anything.
+    Silence(ConnectionId),
+    Commit {
+        life: u32,
+        asker: (u32, AskId),
+        writes: Vec<Write>,
+    },
+    Answered {
+        life: u32,
+        partition: u32,
+        ask: AskId,
+        answer: Answer,
+    },
+    Undelivered {
+        life: u32,
+        partition: u32,
+        transaction: TransactionRef,
+    },
 }
 
 /// The world.
@@ -320,6 +340,7 @@ impl World {
             }
             Happening::Arrives(id, to, part) => return self.arrives(id, to, part),
             Happening::Retry { id, to, since, after } => return self.retry(id, to, since, after),
+            Happening::Silence(id) => return self.silence(id),
             Happening::Alarm(endpoint, number) => {
                 let what = Noticed::Alarm(number);
                 self.noticed.push_back(Notice { endpoint, what });
@@ -380,6 +401,7 @@ impl World {
                 Wish::Avoid { flow, retry_after_s } => {
                     self.names.avoided.note(self.now, &flow, retry_after_s);
                 }
+                Wish::Expect { flow, within } => self.expect(flow.connection, within),
                 Wish::Event(partition, event) => self.events.push((self.now, partition, event)),
             }
         }

@@ -173,7 +173,7 @@ impl World {
                     let input = Input::Answered { ask: asker.ask, answer };
                     queue.push_back((asker.partition, input));
                 }
-                Output::Avoid { .. } | Output::Proved { .. } => {}
+                Output::Avoid { .. } | Output::Proved { .. } | Output::Expect { .. } => {}
                 Output::Event(event) => drop(format!("{event:?}")),
             }
         }

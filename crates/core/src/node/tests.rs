@@ -86,7 +86,8 @@ impl World {
                 | Output::Ask { .. }
                 | Output::Answer { .. }
                 | Output::Avoid { .. }
-                | Output::Proved { .. } => {}
+                | Output::Proved { .. }
+                | Output::Expect { .. } => {}
             }
         }
         sent

@@ -5,7 +5,7 @@ use crate::address_of_record::AddressOfRecord;
 use crate::answers::send_back_to;
 use crate::binding::Binding;
 use crate::boundary::{
-    AuthFailure, CommitToken, Event, Outbox, Question, RegistrationChange, Write,
+    AuthFailure, CommitToken, Event, Outbox, Output, Question, RegistrationChange, Write,
 };
 use crate::flow::Flow;
 use crate::identity::{Authentication, Caller, Claim, Side, Verdict};
@@ -19,7 +19,7 @@ use crate::reject::Reject;
 use crate::route::gruu;
 use crate::route::ours::Ours;
 use crate::status;
-use crate::time::{Date, Instant};
+use crate::time::{Date, Duration, Instant};
 use crate::waiting::Waiting;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -281,13 +281,22 @@ impl Node {
             response.header("Path", path);
         }
         let settings = &self.snapshot.settings;
+        let mut within = None;
         if granted.outbound {
             //= RFC 5626 6
             // "outbound option-tag in a Require header field value in its response"
             response.header("Require", b"outbound");
-            if flow.transport.is_reliable() && settings.flow_timer_s > 0 {
+            //= RFC 5626 6
+            // "(Section 5.4).  Registrars with a direct flow with a UA MAY include a"
+            // Behind an edge it is the edge that sees to the flow.
+            let is_direct = request.values(Name::Via).nth(1).is_none();
+            if flow.transport.is_reliable() && settings.flow_timer_s > 0 && is_direct {
                 let seconds = alloc::format!("{}", settings.flow_timer_s);
                 response.header("Flow-Timer", seconds.as_bytes());
+                //= RFC 5626 5.4
+                // "are received, etc.).  The server MUST wait for an amount of time"
+                let silence = u64::from(settings.flow_timer_s) + u64::from(settings.flow_grace_s);
+                within = Some(Duration::from_secs(silence));
             }
         }
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
@@ -299,6 +308,7 @@ impl Node {
         response.header("Date", alloc::format!("{}", Date(now)).as_bytes());
         let bytes = response.finish(None);
         send_back_to(flow, request, bytes, out);
+        out.outputs.extend(within.map(|within| Output::Expect { flow, within }));
     }
 
     /// Takes out what has ended.

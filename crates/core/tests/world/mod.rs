@@ -100,6 +100,8 @@ pub(crate) struct World {
     pub(crate) avoided: Vec<Flow>,
     /// Connections whose far side has shown who it is, and for which port of it they may stand.
     pub(crate) proved: Vec<(Flow, Option<u16>)>,
+    /// Over which connections something must be heard, and how often.
+    pub(crate) expected: Vec<(String, Duration)>,
     /// Whether the store keeps at once what it is given.
     pub(crate) keeps: bool,
     commits: u64,
@@ -162,6 +164,7 @@ pub(crate) fn world_with(listeners: Vec<Listener>, now: Instant) -> World {
         events: Vec::new(),
         avoided: Vec::new(),
         proved: Vec::new(),
+        expected: Vec::new(),
         keeps: true,
         commits: 0,
         number: 0,
@@ -233,6 +236,7 @@ impl World {
                 Output::Event(event) => self.events.push(event),
                 Output::Avoid { flow, .. } => self.avoided.push(flow),
                 Output::Proved { flow, alias } => self.proved.push((flow, alias)),
+                Output::Expect { flow, within } => self.expected.push((name_of(&flow), within)),
             }
         }
         for (ask, commit) in kept {

@@ -221,7 +221,8 @@ pub static SECTIONS: &[Section<Config>] = &[
                 what: "time",
                 default: "\"2m\"",
                 means: "After so much silence a phone that knows RFC 5626 sends a keep-alive over \
-                        its connection; 0 lets it choose. It is not said to phones that use UDP.",
+                        its connection, which is closed when nothing came for 20 s more; 0 lets \
+                        the phone choose. It is not said to phones that use UDP.",
                 apply: |config, value| {
                     config.settings.flow_timer_s = seconds(value, 0, 3_600)?;
                     Ok(())

@@ -41,6 +41,7 @@ impl Stage {
         let mut snapshot = Snapshot::default();
         snapshot.settings.expires_spread_percent = 0;
         snapshot.settings.nat_ping_s = 0;
+        snapshot.settings.flow_grace_s = 3_600;
         let world = World::new(listeners, PARTITIONS, snapshot.clone(), 1);
         Self { world, phones: Vec::new(), snapshot }
     }

@@ -189,6 +189,7 @@ impl Stage {
                 "expires_max_s" => settings.expires_max_s = number()?,
                 "expires_spread_percent" => settings.expires_spread_percent = number()?,
                 "flow_timer_s" => settings.flow_timer_s = number()?,
+                "flow_grace_s" => settings.flow_grace_s = number()?,
                 "nat_ping_s" => settings.nat_ping_s = number()?,
                 "service_route" => settings.service_route = number()? > 0,
                 "contacts_per_aor" => settings.contacts_per_aor = number()? as usize,

@@ -23,6 +23,10 @@ pub(super) struct Connection {
     pub(super) lost: bool,
     /// How long it is tried to bring something over, before its sender gives up.
     patience: Duration,
+    /// When the server last heard something.
+    heard: Instant,
+    /// After how much silence it closes.
+    expected: Option<Duration>,
 }
 
 /// One end of a connection, and what is on its way there.
@@ -69,6 +73,7 @@ impl Connection {
         for end in [&mut self.server, &mut self.phone] {
             end.last = set(end.last);
         }
+        self.heard = set(self.heard);
     }
 
     /// The side that sends what comes to this one.
@@ -105,6 +110,8 @@ impl World {
             phone: End::new(self.now),
             lost: false,
             patience: self.network.patience(),
+            heard: self.now,
+            expected: None,
         };
         self.connections.insert(flow.connection, connection);
         flow
@@ -177,6 +184,26 @@ impl World {
         }
     }
 
+    /// The server wants to hear something over a connection at least so often.
+    pub(super) fn expect(&mut self, id: ConnectionId, within: Duration) {
+        if let Some(line) = self.connections.get_mut(&id) {
+            line.expected = Some(within);
+            self.agenda.add(line.heard + within, Happening::Silence(id));
+        }
+    }
+
+    /// The server closes if it has heard nothing for too long, or looks again.
+    pub(super) fn silence(&mut self, id: ConnectionId) {
+        let Some(line) = self.connections.get(&id).filter(|line| line.server.open) else { return };
+        let Some(within) = line.expected else { return };
+        let due = line.heard + within;
+        if due > self.now {
+            self.agenda.add(due, Happening::Silence(id));
+        } else {
+            self.close_at_server(id);
+        }
+    }
+
     fn carry(&mut self, id: ConnectionId, to: Side, part: Part) {
         let Some(line) = self.connections.get_mut(&id) else { return };
         let (endpoint, last) = (line.endpoint, line.end(to).last);
@@ -197,7 +224,10 @@ impl World {
         let Some(line) = self.connections.get_mut(&id) else { return };
         let (endpoint, flow) = (line.endpoint, line.flow);
         match (to, part, line.end(to).open) {
-            (Side::Server, Part::Bytes(bytes), true) => self.stream_at_server(flow, &bytes),
+            (Side::Server, Part::Bytes(bytes), true) => {
+                line.heard = self.now;
+                self.stream_at_server(flow, &bytes);
+            }
             (Side::Phone, Part::Bytes(bytes), true) => self.stream_at_phone(flow, &bytes),
             (Side::Server, Part::End, true) => self.ended_at_server(id),
             (Side::Phone, Part::End, true) => self.ended_at_phone(id),
