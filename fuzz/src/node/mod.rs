@@ -14,7 +14,7 @@
 //! | `T` | so much time passes |
 //! | `C` | this connection ends |
 //! | `U` | this message of ours could not be sent |
-//! | `S` | new accounts and domains |
+//! | `S` | new accounts and domains; 2 and 3: forwarding without state |
 //! | `D` | the server is told to stop |
 //! | `F` | a user is forgotten |
 //!
