@@ -360,3 +360,31 @@ fn a_peer_that_its_certificate_names_is_known_when_the_answer_comes() {
     let unnamed = ringway_core::flow::Flow { certified: CertifiedName::NONE, ..source };
     assert_ne!(only(world.receive_over(unnamed, &text)).status(), 0, "a stranger");
 }
+
+/// A phone that is known by its certificate is a user's, and users have state.
+#[test]
+fn a_certified_phone_has_state_and_is_named() {
+    let mut world = stateless_world();
+    let bob = AddressOfRecord::from_text("bob@example.org").expect("a user");
+    let certified = world.setup.keys.certified_account(&bob);
+    let source = ringway_core::flow::Flow { certified, ..flow("tcp#7 192.0.2.21:40000") };
+    world.snapshot.peers.push(Peer {
+        name: "next".into(),
+        networks: vec![("203.0.113.9".parse().expect("an address"), 32)],
+        trust_identity: true,
+        trust_udp: true,
+        ..Peer::default()
+    });
+    world.use_snapshot();
+    let via = "SIP/2.0/TCP 192.0.2.21;branch=z9hG4bKone";
+    let text = request("MESSAGE", "sip:far@203.0.113.9", via);
+    let text = text.replace("sip:a@far.example", "sip:bob@example.org");
+    let passed = only(world.receive_over(source, &text));
+    assert_eq!(passed.one("P-Asserted-Identity"), "<sip:bob@example.org>");
+    assert!(passed.on_failure.is_some(), "a transaction");
+    // Nobody else's certificate says that, nor does bob's say that he is somebody else.
+    let alice = text.replace("sip:bob@example.org", "sip:alice@example.org");
+    assert_eq!(only(world.receive_over(source, &alice.replace("one", "two"))).status(), 407);
+    let stranger = ringway_core::flow::Flow { certified: CertifiedName::NONE, ..source };
+    assert_eq!(only(world.receive_over(stranger, &text.replace("one", "three"))).status(), 407);
+}
