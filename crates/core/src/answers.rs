@@ -42,6 +42,14 @@ impl Node {
         tag
     }
 
+    /// When to come back: another time for each request, which nobody can tell beforehand.
+    fn some_time_after(&self, request: &Message<'_>) -> u32 {
+        let branch = request.top_via().ok().and_then(|via| via.branch()).unwrap_or_default();
+        let hash = self.setup.keys.hash64(b"retry after", &[request.call_id(), branch]);
+        let over = hash % (u64::from(limits::RETRY_AFTER_SPREAD_S) + 1);
+        limits::RETRY_AFTER_S + over as u32
+    }
+
     /// Answers without a transaction, and without keeping anything.
     pub(crate) fn send_stateless(
         &self,
@@ -138,7 +146,7 @@ impl Node {
                 response.header("Min-Expires", alloc::format!("{least}").as_bytes());
             }
             Reject::Overloaded => {
-                let after = self.draining().unwrap_or(limits::RETRY_AFTER_S);
+                let after = self.draining().unwrap_or_else(|| self.some_time_after(request));
                 response.header("Retry-After", alloc::format!("{after}").as_bytes());
             }
             //= RFC 5630 5.3

@@ -77,8 +77,13 @@ pub const REPLAY_WINDOWS: usize = 50_000;
 /// How many times longer than the request an answer to an unproved datagram may be: a REGISTER or
 /// an INVITE of a real phone has 300 bytes or more, a challenge has 450.
 pub const AMPLIFICATION: usize = 3;
-/// Retry-After of a 503 for a full table.
+/// Registrations of one partition that wait for the store: in all partitions together what it keeps
+/// in three seconds, so that whoever is let in is answered before [`ASK_DEADLINE`] (D8).
+pub const REGISTRATIONS_UNDER_WAY: usize = 512;
+/// The least Retry-After of a 503 for a full table.
 pub const RETRY_AFTER_S: u32 = 5;
+/// So much more it may be: who was refused together comes back one after another (D8).
+pub const RETRY_AFTER_SPREAD_S: u32 = 30;
 /// Parameters of one set of credentials; RFC 7616 has twelve, and extensions are rare.
 pub const CREDENTIAL_PARAMS: usize = 32;
 /// Bytes of a user name in an event; the rest of a long one tells nobody anything.

@@ -158,6 +158,11 @@ impl Location {
         self.proposed(aor).any(|(_, proposed)| proposed.transaction == transaction)
     }
 
+    /// How many registrations are being committed.
+    pub fn under_way(&self) -> usize {
+        self.proposals.len()
+    }
+
     /// Takes the writes of a registration that is being committed.
     pub fn propose(
         &mut self,

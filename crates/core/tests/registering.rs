@@ -3,7 +3,10 @@
 
 mod world;
 
-use world::{EDGE, STRANGER, read, request, statuses, with_login, world};
+use ringway_core::boundary::{Answer, CommitToken, Input};
+use ringway_core::limits;
+use std::collections::BTreeMap;
+use world::{EDGE, STRANGER, World, account, read, request, statuses, with_login, world};
 
 // D1, D2: whose bindings they are decides who changes them.
 #[test]
@@ -51,8 +54,8 @@ fn a_registration_is_acknowledged_when_it_is_kept_and_not_before() {
     assert_eq!(world.node.registrations(), 0, "not visible either");
     assert!(world.receive(STRANGER, &good).is_empty(), "a repetition waits for the same commit");
     assert_eq!(world.asks.len(), 1);
-    let token = ringway_core::boundary::CommitToken::committed(1);
-    let sent = world.answer(ringway_core::boundary::Answer::Kept(token));
+    let token = CommitToken::committed(1);
+    let sent = world.answer(Answer::Kept(token));
     assert_eq!(statuses(&sent), [200]);
     read(&sent[0], |ok| assert_eq!(ok.contacts().count(), 1));
     assert_eq!(statuses(&world.receive(STRANGER, &good)), [200], "a late repetition");
@@ -62,7 +65,7 @@ fn a_registration_is_acknowledged_when_it_is_kept_and_not_before() {
     let fresh =
         with_login(&text.replace("call", "c2"), &challenge, "alice", "secret").expect("one");
     assert!(world.receive(STRANGER, &fresh).is_empty());
-    assert_eq!(statuses(&world.answer(ringway_core::boundary::Answer::Failed)), [500]);
+    assert_eq!(statuses(&world.answer(Answer::Failed)), [500]);
     assert_eq!(world.node.registrations(), 1);
     // So does one that never answers.
     let challenge = world.receive(STRANGER, &text.replace("call", "c3"))[0].clone();
@@ -159,4 +162,49 @@ fn d4_contacts_that_lead_to_ourselves_or_nowhere_are_refused() {
             assert_eq!(statuses(&sent), [if taken { 200 } else { 403 }], "{contact} from {from}");
         }
     }
+}
+
+// D8: a store that all phones want at once keeps what it can in time; others come back later, and
+// not together. Whoever only asks, and whoever is in a call, is served meanwhile.
+#[test]
+fn d8_phones_that_come_back_at_once_are_let_in_as_the_store_can_follow() {
+    const ROOM: usize = limits::REGISTRATIONS_UNDER_WAY;
+    const OVER: usize = 300;
+    let mut world = world();
+    world.register("192.0.2.21:5060", "bob", "<sip:bob@192.0.2.21>");
+    (0..ROOM + OVER).for_each(|n| world.snapshot.accounts.put(account(&format!("u{n}"))));
+    world.use_snapshot();
+    world.keeps = false;
+    let register = |n: usize, branch: &str| {
+        format!(
+            "REGISTER sip:example.org SIP/2.0|Via: SIP/2.0/TCP p;branch=z9hG4bK{branch}{n}|\
+             From: <sip:u{n}@example.org>;tag=r|To: <sip:u{n}@example.org>|Call-ID: c{n}|\
+             CSeq: 1 REGISTER|Contact: <sip:u@198.51.100.9>|Content-Length: 0||"
+        )
+    };
+    let phone = "tcp#3 198.51.100.9:40000";
+    let come =
+        |world: &mut World, n, branch| world.log_in(phone, &format!("u{n}"), &register(n, branch));
+    for n in 0..ROOM {
+        assert!(come(&mut world, n, "a").is_empty(), "{n} waits for the store");
+    }
+    let mut times = BTreeMap::<u32, usize>::new();
+    for n in ROOM..ROOM + OVER {
+        let sent = come(&mut world, n, "a");
+        assert_eq!(statuses(&sent), [503]);
+        *times.entry(sent[0].one("Retry-After").parse().expect("seconds")).or_default() += 1;
+    }
+    assert!(times.len() > 25 && times.values().all(|&n| n < OVER / 8), "spread: {times:?}");
+    let (first, last) = (times.keys().next(), times.keys().last());
+    assert!(first >= Some(&5) && last <= Some(&35), "{times:?}");
+    assert_eq!(world.asks.len(), ROOM, "the store is asked for no more");
+    let fetch = register(3, "f").replace("Contact: <sip:u@198.51.100.9>|", "").replace("c3", "f3");
+    assert!(world.log_in(phone, "u3", &fetch).is_empty(), "it hears what comes of its own");
+    let sent = world.receive(EDGE, &request("INVITE", "sip:bob@example.org", ""));
+    assert_eq!(sent[1].to, "udp 192.0.2.21:5060", "calls go on: {sent:?}");
+    for (ask, _) in std::mem::take(&mut world.asks) {
+        world.handle(Input::Answered { ask, answer: Answer::Kept(CommitToken::committed(1)) });
+    }
+    world.keeps = true;
+    assert_eq!(statuses(&come(&mut world, ROOM, "b")), [200], "there is room again");
 }

@@ -160,7 +160,8 @@ impl Node {
             self.note(now, writes, out);
             return Err(Reject::Overloaded);
         }
-        if !own.is_empty() && self.is_draining() {
+        let is_behind = self.location.under_way() >= limits::REGISTRATIONS_UNDER_WAY;
+        if !own.is_empty() && (is_behind || self.is_draining()) {
             return Err(Reject::Overloaded);
         }
         writes.extend(own);
