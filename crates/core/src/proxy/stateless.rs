@@ -133,6 +133,9 @@ impl Node {
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let Some(service) = service(ours, &passing) else { return Ok(false) };
         let Passing { request, route, .. } = passing;
+        if breadth_of(request) == 0 {
+            return Err(Reject::MaxBreadthExceeded);
+        }
         if matches!(request.method(), Method::Bye) && route.signed {
             self.calls.bye(&self.setup.keys, request, &mut self.timers, out);
         }
