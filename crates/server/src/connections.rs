@@ -184,11 +184,24 @@ impl Connections {
     /// address, or for anybody. `false`: there is nobody, or too many are leaving already.
     fn make_room(&self, table: &mut Table, ip: Option<IpAddr>) -> bool {
         let oldest = table.crowd.oldest_unproved(ip);
-        let leaves = oldest.is_some_and(|id| table.dismiss(id));
+        let leaves = oldest.is_some_and(|id| self.dismiss(table, id));
         if leaves {
             count(&self.metrics.connections_displaced);
         }
         leaves
+    }
+
+    /// Ends a connection so that others have room. Not more than some at a time: they go as fast
+    /// as they can.
+    fn dismiss(&self, table: &mut Table, id: ConnectionId) -> bool {
+        let Some(line) = table.by_id.get(&id) else { return false };
+        let part = self.limits.connections / limits::LEAVING_PART;
+        if table.crowd.leaving() >= limits::LEAVING.min(part).max(1) {
+            return false;
+        }
+        table.crowd.leaves(id, line.flow.remote.ip());
+        line.hang_up.notify_one();
+        true
     }
 
     /// The system has no descriptor left for another connection: one that is open makes room.
@@ -202,7 +215,7 @@ impl Connections {
         table.crowd.shakes_hands(flow.connection, true);
         if table.crowd.handshakes() > self.limits.handshakes
             && let Some(oldest) = table.crowd.oldest_handshake()
-            && table.dismiss(oldest)
+            && self.dismiss(&mut table, oldest)
         {
             count(&self.metrics.handshakes_displaced);
         }
@@ -360,20 +373,6 @@ impl Connections {
     /// The flows of all open connections.
     pub fn flows(&self) -> Vec<Flow> {
         self.table().by_id.values().map(|line| line.flow).collect()
-    }
-}
-
-impl Table {
-    /// Ends a connection so that others have room. Not more than some at a time: they go as fast
-    /// as they can.
-    fn dismiss(&mut self, id: ConnectionId) -> bool {
-        let Some(line) = self.by_id.get(&id) else { return false };
-        if self.crowd.leaving() >= limits::LEAVING {
-            return false;
-        }
-        self.crowd.leaves(id, line.flow.remote.ip());
-        line.hang_up.notify_one();
-        true
     }
 }
 

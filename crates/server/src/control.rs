@@ -14,6 +14,7 @@
 //! `{"version":1,"reply":{…}}`, as many as there are, and at last `{"version":1,"end":true}` or
 //! `{"version":1,"failure":{"kind":"not_found","message":"…"}}`.
 
+pub mod doors;
 pub mod views;
 pub mod running;
 pub mod stopped;

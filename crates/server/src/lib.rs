@@ -16,6 +16,7 @@ pub mod listen;
 pub mod udp;
 pub mod tcp;
 mod descriptors;
+pub mod exposure;
 mod balancer;
 pub mod tls;
 pub mod ws;

@@ -29,6 +29,9 @@ pub const WRITE_QUEUE: usize = 256 << 10;
 pub const UNPROVED_PER_ADDRESS: usize = 64;
 /// Connections that were told to leave so that others have room, and have not left yet.
 pub const LEAVING: usize = 256;
+/// Where there is room for few connections, no more than this part of them: those that leave still
+/// have their descriptors.
+pub const LEAVING_PART: usize = 16;
 /// Of the descriptors that the system allows us, connections do not get this part: the store,
 /// name servers, logs and administrators need theirs when it is most crowded (G2).
 pub const DESCRIPTORS_KEPT: usize = 5;

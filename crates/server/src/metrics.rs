@@ -145,6 +145,25 @@ pub fn render_prometheus(numbers: &Numbers, shell: &Metrics) -> String {
     text
 }
 
+/// What became of connections and handshakes.
+pub fn connection_counters(shell: &Metrics) -> [(&'static str, u64); 12] {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    [
+        ("accepted", read(&shell.connections_accepted)),
+        ("refused", read(&shell.connections_refused)),
+        ("displaced", read(&shell.connections_displaced)),
+        ("timed out", read(&shell.connections_timed_out)),
+        ("too slow", read(&shell.connections_too_slow)),
+        ("without a descriptor", read(&shell.accepts_failed)),
+        ("handshakes failed", read(&shell.handshakes_failed)),
+        ("handshakes timed out", read(&shell.handshakes_timed_out)),
+        ("handshakes displaced", read(&shell.handshakes_displaced)),
+        ("certificates refused", read(&shell.certificates_refused)),
+        ("websockets refused", read(&shell.websockets_refused)),
+        ("websockets silent", read(&shell.websockets_silent)),
+    ]
+}
+
 fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 35] {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     [

@@ -9,6 +9,7 @@ use crate::control::running::{ADMINISTRATOR, Pending, Running as Administration}
 use crate::control::socket::{self as control, CannotControl, ControlSocket};
 use crate::descriptors;
 use crate::engine::{Engine, Parts, Work};
+use crate::exposure::Reach;
 use crate::limits;
 use crate::listen::{self, CannotListen, Endpoint};
 use crate::metrics::{Metrics, count};
@@ -201,7 +202,8 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
     let resolver = Resolver::new(&engine, runtime.handle().clone(), &startup.dns)?;
     engine.connect(commits, resolver);
     let stop = Arc::new(AtomicBool::new(false));
-    let administration = Administration::new(Arc::clone(&engine), pending, &startup.domains);
+    let administration =
+        Administration::new(Arc::clone(&engine), pending, &startup.domains, tls.clone());
     let (accepting, threads) = (Vec::new(), Vec::new());
     let mut running = Running { engine, runtime, accepting, workers: threads, stop, control, tls };
     running.accepting = running.begin_streams(bound.tcp, startup)?;
@@ -210,12 +212,7 @@ pub fn start(startup: &Startup) -> Result<Running, CannotStart> {
         return Err(error.into());
     }
     running.begin_control(administration)?;
-    for Listener { transport, local: address, advertised } in running.listeners() {
-        match advertised {
-            Some(advertised) => info!(event = "listening", %transport, %address, %advertised),
-            None => info!(event = "listening", %transport, %address),
-        }
-    }
+    running.tell_doors();
     info!(event = "ready", restored, workers, listeners = running.listeners().len());
     Ok(running)
 }
@@ -278,7 +275,7 @@ fn tell_certificates(tls: &Tls) {
     let now = SystemTime::now();
     for said in &tls.current().certificates {
         let (names, days) = (said.names.join(" "), said.days_left(now));
-        if days < limits::CERTIFICATE_WARN_DAYS {
+        if said.needs_care(now) {
             warn!(event = "certificate", names, days, "it ends soon, or has ended");
         } else {
             info!(event = "certificate", names, days);
@@ -407,6 +404,24 @@ impl Running {
             self.workers.push(thread::Builder::new().name(name).spawn(work)?);
         }
         Ok(())
+    }
+
+    /// Says in the log what listens where, and who can reach it.
+    fn tell_doors(&self) {
+        for listener in self.listeners() {
+            let Listener { transport, local: address, advertised } = listener;
+            let open_to = Reach::of(listener);
+            match advertised {
+                Some(to) => {
+                    info!(event = "listening", %transport, %address, %open_to, advertised = %to)
+                }
+                None => info!(event = "listening", %transport, %address, %open_to),
+            }
+        }
+        if let Some(control) = &self.control {
+            let (path, open_to) = (control.path().display(), control.open_to());
+            info!(event = "listening", transport = "control", %path, open_to);
+        }
     }
 
     /// Reads certificates and keys anew; connections and calls go on with what they have.

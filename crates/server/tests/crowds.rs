@@ -297,6 +297,7 @@ fn g2_a_full_server_still_takes_a_phone_and_lets_no_user_go() {
             >= 41
     });
     assert!(server.engine().connections().len() <= 20 + 41);
+    eventually("those have left", || server.engine().connections().len() <= 20);
     let mut bob = phone(&server, &folder, "bob", Transport::Tls);
     call(&mut alice, &mut bob);
     eventually("no more than may be", || server.engine().connections().len() <= 20);

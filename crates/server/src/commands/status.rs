@@ -2,6 +2,7 @@
 
 use crate::commands::table::{number, span, visible};
 use crate::commands::{Format, Screen};
+use crate::control::doors::ListenerView;
 use crate::control::views::StatusView;
 use crate::control::{Failure, Far, Kind, Reply, Request};
 use std::collections::BTreeMap;
@@ -34,9 +35,19 @@ fn write(status: &StatusView, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let up = span(status.uptime_s);
     screen.line(&format!("ringway {}, up {up}, process {}", status.version, status.process))?;
     let listeners = status.listeners.iter().map(|listener| {
-        let behind = listener.advertised.map_or(String::new(), |a| format!(" (announced as {a})"));
-        format!("{} {}{behind}", listener.transport, listener.address)
+        let behind = listener.advertised.map_or(String::new(), |a| format!(", announced as {a}"));
+        let ListenerView { transport, address, open_to, .. } = listener;
+        format!("{transport} {address} (open to {open_to}{behind})")
     });
+    let certificates = status.certificates.iter().map(|certificate| {
+        let domains = certificate.domains.join(" ");
+        let domains = if domains.is_empty() { "no domain" } else { &domains };
+        format!("{domains} ({})", certificate.left)
+    });
+    let unproved = match status.connections_unproved {
+        0 => String::new(),
+        some => format!(" ({} of strangers)", number(some)),
+    };
     let store = if status.store.ok {
         format!("ok, a commit takes {} ms", status.store.commit_ms)
     } else {
@@ -57,7 +68,8 @@ fn write(status: &StatusView, screen: &mut Screen<'_>) -> Result<(), Failure> {
                 format!("{} as client", number(transactions.client)),
             ],
         ),
-        ("connections", vec![number(status.connections)]),
+        ("connections", vec![number(status.connections) + &unproved]),
+        ("certificates", certificates.collect()),
         ("store", vec![store]),
         ("requests", counts(&counters.requests)),
         ("received", counts(&counters.responses_received)),
@@ -67,6 +79,7 @@ fn write(status: &StatusView, screen: &mut Screen<'_>) -> Result<(), Failure> {
         ("auth failures", counts(&counters.auth_failures)),
         ("registered", counts(&counters.registrations)),
         ("calls so far", counts(&counters.calls)),
+        ("so far", counts(&counters.connections)),
     ] {
         for line in wrap(title, &items, screen.width()) {
             screen.line(&line)?;

@@ -1,14 +1,16 @@
 //! Answers requests inside the server that runs.
 
 use crate::accounts;
+use crate::control::doors::{CertificateView, ListenerView};
 use crate::control::trace;
 use crate::control::views::{
-    AccountView, CallView, CountersView, ListenerView, RegistrationView, RouteView, StatusView,
-    StepView, StoreView, TransactionsView,
+    AccountView, CallView, CountersView, RegistrationView, RouteView, StatusView, StepView,
+    StoreView, TransactionsView,
 };
 use crate::control::{Change, Each, Failure, Far, Kind, Reply, Request};
 use crate::engine::{Engine, Work};
 use crate::limits;
+use crate::tls::Tls;
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::{Command, CommitToken, Write};
 use ringway_core::route::explain::explain;
@@ -17,7 +19,7 @@ use ringway_store::{Refused, StoreError};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use tracing::info;
 
 /// The partition in the tickets of changes that no partition asked for.
@@ -71,14 +73,20 @@ pub struct Running {
     engine: Arc<Engine>,
     pending: Arc<Pending>,
     configured: Arc<[String]>,
+    tls: Option<Arc<Tls>>,
     /// Held while one change is made: nobody decides on accounts that another is changing.
     changes: Arc<Mutex<()>>,
 }
 
 impl Running {
     /// `configured` are the domains that are ours whether they have accounts or not.
-    pub(crate) fn new(engine: Arc<Engine>, pending: Arc<Pending>, configured: &[String]) -> Self {
-        Self { engine, pending, configured: configured.into(), changes: Arc::default() }
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        pending: Arc<Pending>,
+        configured: &[String],
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
+        Self { engine, pending, configured: configured.into(), tls, changes: Arc::default() }
     }
 
     /// On disk first, then in all partitions, then acknowledged.
@@ -204,9 +212,17 @@ impl Running {
                 client: numbers.census.client_transactions as u64,
             },
             connections: numbers.connections,
+            connections_unproved: self.engine.connections().unproved() as u64,
+            certificates: self.certificates(),
             store: self.store(),
-            counters: CountersView::from(&numbers.counters),
+            counters: CountersView::of(&numbers.counters, self.engine.metrics()),
         }
+    }
+
+    fn certificates(&self) -> Vec<CertificateView> {
+        let now = SystemTime::now();
+        let Some(tls) = &self.tls else { return Vec::new() };
+        tls.current().certificates.iter().map(|said| CertificateView::at(now, said)).collect()
     }
 
     /// Whether the store keeps anything now is found out by asking it to.

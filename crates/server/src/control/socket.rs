@@ -67,6 +67,8 @@ pub struct ControlSocket {
     path: PathBuf,
     /// Tells it from one that another process put in its place.
     inode: u64,
+    /// Whether the group may use it.
+    shared: bool,
 }
 
 /// Takes the place; nobody can connect before [`ControlSocket::listen`]. What a server left that
@@ -92,7 +94,7 @@ pub fn bind(path: &Path) -> Result<ControlSocket, CannotControl> {
     let mode = if shared { 0o660 } else { 0o600 };
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(cannot)?;
     let inode = fs::symlink_metadata(path).map_err(cannot)?.ino();
-    Ok(ControlSocket { socket, path: path.to_owned(), inode })
+    Ok(ControlSocket { socket, path: path.to_owned(), inode, shared })
 }
 
 fn remove_stale(path: &Path) -> Result<(), CannotControl> {
@@ -111,6 +113,16 @@ fn remove_stale(path: &Path) -> Result<(), CannotControl> {
 }
 
 impl ControlSocket {
+    /// Where it stands.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Who may use it, besides root.
+    pub const fn open_to(&self) -> &'static str {
+        if self.shared { "its owner and the group ringway" } else { "its owner" }
+    }
+
     /// Lets clients connect. To be called inside the runtime.
     ///
     /// # Errors

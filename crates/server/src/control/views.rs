@@ -1,13 +1,15 @@
 //! What is shown of the server, as JSON and in tables. The keys are an interface: they are
 //! documented in `docs/cli.md`, and only ever added to.
 
+use crate::control::doors::{self, CertificateView, ListenerView};
 use crate::control::{Failure, Kind};
+use crate::metrics::Metrics;
 use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::binding::Binding;
 use ringway_core::calls::{Call, CallState};
 use ringway_core::counters::Counters;
-use ringway_core::flow::{Listener, Transport};
+use ringway_core::flow::Transport;
 use ringway_core::route::explain::Explanation;
 use ringway_core::route::plan::{PlannedBranch, Rule, Way};
 use ringway_core::time::Instant;
@@ -218,6 +220,12 @@ pub struct StatusView {
     pub transactions: TransactionsView,
     /// Open stream connections.
     pub connections: u64,
+    /// Of these, those of whom nobody knows who is behind them.
+    #[serde(default)]
+    pub connections_unproved: u64,
+    /// The certificates that are shown over TLS.
+    #[serde(default)]
+    pub certificates: Vec<CertificateView>,
     /// How the store is.
     pub store: StoreView,
     /// What was counted since the start.
@@ -231,27 +239,6 @@ pub struct TransactionsView {
     pub server: u64,
     /// Towards those to whom we passed one on.
     pub client: u64,
-}
-
-/// One listening socket.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
-pub struct ListenerView {
-    /// `udp`, `tcp`, …
-    pub transport: String,
-    /// The address with its port.
-    pub address: SocketAddr,
-    /// What others are told instead, behind address translation.
-    pub advertised: Option<SocketAddr>,
-}
-
-impl From<&Listener> for ListenerView {
-    fn from(listener: &Listener) -> Self {
-        Self {
-            transport: listener.transport.to_string(),
-            address: listener.local,
-            advertised: listener.advertised,
-        }
-    }
 }
 
 /// How the store is.
@@ -288,10 +275,14 @@ pub struct CountersView {
     pub registrations: BTreeMap<String, u64>,
     /// Calls begun, rung, answered and ended, by end.
     pub calls: BTreeMap<String, u64>,
+    /// Connections and handshakes, by what became of them.
+    #[serde(default)]
+    pub connections: BTreeMap<String, u64>,
 }
 
-impl From<&Counters> for CountersView {
-    fn from(counters: &Counters) -> Self {
+impl CountersView {
+    /// What partitions and the program counted.
+    pub fn of(counters: &Counters, metrics: &Metrics) -> Self {
         let table = |table: &BTreeMap<&'static str, u64>| {
             table.iter().map(|(&name, &count)| (name.into(), count)).collect()
         };
@@ -307,6 +298,7 @@ impl From<&Counters> for CountersView {
             auth_failures: table(&counters.auth_failures),
             registrations: table(&counters.registrations),
             calls: table(&counters.calls),
+            connections: doors::connections(metrics),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod certified;
 mod clients;
 mod files;
+mod inspect;
 mod names;
 mod own;
 mod verify;
@@ -11,6 +12,7 @@ mod verify;
 pub use certified::CertifiedNames;
 pub use clients::{Clients, Proof};
 pub use files::{Identity, TlsError};
+pub use inspect::{Inspected, inspect};
 pub use names::{Description, identities, users};
 pub use own::{CERTIFICATE as OWN_CERTIFICATE, KEY as OWN_KEY, Names};
 pub use verify::DomainVerifier;

@@ -1,5 +1,7 @@
 //! Another SIP server that is reached over TLS, and the authority that vouches for it.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -9,6 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 /// An authority, its certificate in a file.
 pub(crate) struct Authority {
@@ -35,6 +38,23 @@ impl Authority {
         let made = params.signed_by(&key, &self.issuer);
         let file = self.file.with_file_name(format!("{}.pem", names[0]));
         std::fs::write(&file, made.unwrap().pem()).unwrap();
+        std::fs::write(file.with_extension("key"), key.serialize_pem()).unwrap();
+        (file.clone(), file.with_extension("key"))
+    }
+
+    /// A certificate that is good from so many days after today, and until so many.
+    pub(crate) fn issue_for(&self, name: &str, begins: i64, ends: i64) -> (PathBuf, PathBuf) {
+        let at = |days: i64| {
+            let span = Duration::from_secs(86_400 * days.unsigned_abs());
+            let now = SystemTime::now();
+            if days < 0 { now - span } else { now + span }
+        };
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (at(begins).into(), at(ends).into());
+        let key = KeyPair::generate().unwrap();
+        let made = params.signed_by(&key, &self.issuer).unwrap();
+        let file = self.file.with_file_name(format!("{name}{ends}.pem"));
+        std::fs::write(&file, made.pem()).unwrap();
         std::fs::write(file.with_extension("key"), key.serialize_pem()).unwrap();
         (file.clone(), file.with_extension("key"))
     }
