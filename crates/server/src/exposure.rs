@@ -3,7 +3,7 @@
 
 use ringway_core::flow::Listener;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Who can reach a socket, as far as its address tells; a firewall may let fewer through.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -27,8 +27,7 @@ impl Reach {
         match ip.to_canonical() {
             ip if ip.is_loopback() => Self::Machine,
             IpAddr::V4(v4) => {
-                let [a, b, ..] = v4.octets();
-                let shared = a == 100 && b & 0xc0 == 64;
+                let shared = v4.to_bits() >> 22 == SHARED.to_bits() >> 22;
                 let private = v4.is_private() || v4.is_link_local() || shared;
                 if private { Self::Private } else { Self::Anybody }
             }
@@ -37,6 +36,9 @@ impl Reach {
         }
     }
 }
+
+/// 100.64.0.0/10, between customers and a network's translation of addresses (RFC 6598).
+const SHARED: Ipv4Addr = Ipv4Addr::from_bits(0x6440_0000);
 
 const fn is_private(v6: Ipv6Addr) -> bool {
     v6.is_unique_local() || v6.is_unicast_link_local()
