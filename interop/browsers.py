@@ -9,7 +9,6 @@ from stage import PACKETS_OF_A_TALK
 
 # A browser that is gone is found out by then, and its caller told.
 SOON_S = 8
-SILENT_S = 3
 WRONG_PASSWORD = (401, 403)
 
 
@@ -108,18 +107,35 @@ def hears(alice, method, since=None):
         raise Failed(f"the answer to {method} came after {took:.1f} s")
 
 
-@every("a browser falls silent: {} over {}, {} calls", ("jssip", "ws6", "sipjs"), limit_s=300)
-@every("a browser falls silent: {} over {}, {} calls", ("sipjs", "wss", "jssip"), limit_s=300)
+@every("a browser falls silent: {} over {}, {} calls", ("jssip", "ws6", "sipjs"), limit_s=400)
+@every("a browser falls silent: {} over {}, {} calls", ("sipjs", "wss", "jssip"), limit_s=400)
 def falls_silent(stage, kind, over, caller):
-    """Nobody closes its connection. Its user comes back in a new one."""
+    """Nobody closes its connection: before a call, while it rings and in a call. Each time its user
+    comes back in a new one."""
     account, alice = stage.account(), stage.registered(caller, "wss")
-    bob = stage.registered(kind, over, account)
-    bob.freeze()
-    # From whom nothing came for two seconds, the server asks for a sign of life with a request.
-    time.sleep(SILENT_S)
+
+    stage.registered(kind, over, account).freeze()
     alice.call(account.user)
     alice.ended()
     hears(alice, "INVITE")
+
+    stage.forget_calls()
+    bob = stage.registered(kind, over, account)
+    stage.ring(alice, bob)
+    bob.freeze()
+    since = time.monotonic()
+    alice.ended()
+    hears(alice, "INVITE", since)
+
+    stage.forget_calls()
+    bob = stage.registered(kind, over, account)
+    stage.ring(alice, bob)
+    bob.answer()
+    stage.talk(alice, bob)
+    bob.freeze()
+    alice.hang_up()
+    hears(alice, "BYE")
+
     stage.forget_calls()
     bob = stage.registered(kind, over, account)
     stage.ring(alice, bob)

@@ -94,6 +94,9 @@ pub const WS_PING: Duration = Duration::from_secs(25);
 /// A message for a WebSocket that has been silent for so long is followed by a ping: a caller
 /// shall soon hear that the browser is dead.
 pub const WS_SILENT: Duration = Duration::from_secs(2);
+/// After a request went to it, it is pinged whenever it has been silent for so long, for as long
+/// as phones ring by default: it may die while somebody waits for it.
+pub const WS_AWAITED: Duration = Duration::from_secs(60);
 /// A ping must be answered by then.
 pub const WS_PONG: Duration = Duration::from_secs(5);
 /// Answers to keep-alives that wait to be written.

@@ -1,20 +1,24 @@
 //! The life of a connection that carries SIP messages: one task reads, runs the partitions
 //! itself, and writes what is queued for it.
 
+mod pulse;
+
 use crate::connections::{Feed, Parcel, Silence};
 use crate::engine::{Engine, Work};
 use crate::limits;
 use crate::metrics::count;
 use crate::tcp::StreamLimits;
 use crate::ws::frame::{self, Event, Frames, Violation};
+use pulse::{Beat, Pulse};
 use ringway_core::boundary::TransactionRef;
 use ringway_core::flow::Flow;
 use ringway_wire::{Frame, FrameError, Framer, Framing, Index, parse};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::debug;
 
@@ -69,8 +73,11 @@ struct Aside {
 /// What both halves know of a connection.
 struct Shared {
     begun: Instant,
-    /// When something arrived last, in milliseconds since it began.
+    /// When something arrived last, in nanoseconds since it began: a pong may come at once.
     heard: AtomicU64,
+    /// It was pinged: the writing half wants to know when it answers, for its next ping.
+    pinged: AtomicBool,
+    answered: Notify,
     /// The last message came in a binary frame.
     binary: AtomicBool,
     /// The stream is broken: nothing more is read.
@@ -79,11 +86,24 @@ struct Shared {
 
 impl Shared {
     fn hear(&self) {
-        self.heard.store(self.begun.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.heard.store(self.begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        if self.pinged.swap(false, Ordering::Relaxed) {
+            self.answered.notify_one();
+        }
+    }
+
+    fn ping(&self) -> Vec<u8> {
+        self.pinged.store(true, Ordering::Relaxed);
+        frame::ping()
     }
 
     fn heard(&self) -> Instant {
-        self.begun + std::time::Duration::from_millis(self.heard.load(Ordering::Relaxed))
+        self.begun + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// The time now, and that at which something arrived last, since it began.
+    fn times(&self) -> (Duration, Duration) {
+        (self.begun.elapsed(), self.heard() - self.begun)
     }
 }
 
@@ -100,6 +120,8 @@ pub(crate) async fn serve(
     let shared = Shared {
         begun: Instant::now(),
         heard: AtomicU64::new(0),
+        pinged: AtomicBool::new(false),
+        answered: Notify::new(),
         binary: AtomicBool::new(false),
         broken: AtomicBool::new(false),
     };
@@ -112,7 +134,7 @@ pub(crate) async fn serve(
         let is_broken = reading.read(&mut reader, first).await;
         shared.broken.store(is_broken, Ordering::Relaxed);
     };
-    let pulse = is_web.then_some(Pulse { shared, pinged: None });
+    let pulse = is_web.then(Pulse::default);
     let feeding = &mut feed;
     let half = Writing { engine, feed: feeding, asides: wanted, is_reading: true, pulse, shared };
     let writing = half.write(&mut writer);
@@ -147,45 +169,6 @@ fn report(engine: &Engine, (partition, failed): (u32, Option<TransactionRef>)) {
     }
 }
 
-/// Whether the far side of a WebSocket is still there. A browser that dies says nothing, and
-/// whoever calls it shall not wait for the end of a timer.
-struct Pulse<'a> {
-    shared: &'a Shared,
-    /// When it was asked, unless it has answered.
-    pinged: Option<Instant>,
-}
-
-impl Pulse<'_> {
-    /// When to look again.
-    fn due(&self) -> Instant {
-        match self.pinged {
-            Some(at) => at + limits::WS_PONG,
-            None => self.shared.heard() + limits::WS_PING,
-        }
-    }
-
-    /// Takes note of what was heard since. Anything proves that it lives.
-    fn feel(&mut self) {
-        if self.pinged.is_some_and(|at| self.shared.heard() >= at) {
-            self.pinged = None;
-        }
-    }
-
-    /// A ping, if it has been silent for so long and was not asked yet.
-    fn ask(&mut self, silent: std::time::Duration) -> Option<Vec<u8>> {
-        self.feel();
-        let asks = self.pinged.is_none() && self.shared.heard().elapsed() >= silent;
-        asks.then(|| {
-            self.pinged = Some(Instant::now());
-            frame::ping()
-        })
-    }
-
-    fn is_dead(&self) -> bool {
-        self.pinged.is_some_and(|at| self.shared.heard() < at && at.elapsed() >= limits::WS_PONG)
-    }
-}
-
 /// The writing half.
 struct Writing<'a> {
     engine: &'a Engine,
@@ -193,7 +176,7 @@ struct Writing<'a> {
     asides: mpsc::Receiver<Aside>,
     /// Whether more asides may come.
     is_reading: bool,
-    pulse: Option<Pulse<'a>>,
+    pulse: Option<Pulse>,
     shared: &'a Shared,
 }
 
@@ -245,10 +228,10 @@ impl Writing<'_> {
     }
 
     async fn next(&mut self) -> Next {
-        let due = self.pulse.as_ref().map(Pulse::due);
+        let due = self.pulse.as_ref().map(|pulse| pulse.due(self.shared.times().1));
         let beat = async {
             match due {
-                Some(due) => sleep_until(due).await,
+                Some(due) => sleep_until(self.shared.begun + due).await,
                 None => std::future::pending().await,
             }
         };
@@ -267,16 +250,20 @@ impl Writing<'_> {
                     Next::Nothing
                 }
             },
-            () = beat => match &mut self.pulse {
-                Some(pulse) if pulse.is_dead() => {
-                    count(&self.engine.metrics.websockets_silent);
-                    Next::End
-                }
-                Some(pulse) => pulse.ask(limits::WS_PING).map_or(Next::Nothing, |bytes| {
-                    Next::Aside(Aside { bytes, is_last: false })
-                }),
-                None => Next::Nothing,
-            },
+            () = self.shared.answered.notified() => Next::Nothing,
+            () = beat => self.beat(),
+        }
+    }
+
+    fn beat(&mut self) -> Next {
+        let (now, heard) = self.shared.times();
+        match self.pulse.as_mut().map_or(Beat::Rest, |pulse| pulse.beat(now, heard)) {
+            Beat::Rest => Next::Nothing,
+            Beat::Ping => Next::Aside(Aside { bytes: self.shared.ping(), is_last: false }),
+            Beat::Stop => {
+                count(&self.engine.metrics.websockets_silent);
+                Next::End
+            }
         }
     }
 
@@ -285,7 +272,11 @@ impl Writing<'_> {
         let Some(pulse) = &mut self.pulse else { return Vec::new() };
         let binary = self.shared.binary.load(Ordering::Relaxed);
         let mut bytes = frame::message(&parcel.bytes, binary);
-        bytes.extend(pulse.ask(limits::WS_SILENT).unwrap_or_default());
+        let is_request = matches!(parcel.on_failure.1, Some(TransactionRef::Client(_)));
+        let (now, heard) = self.shared.times();
+        if pulse.on_message(now, heard, is_request) {
+            bytes.extend(self.shared.ping());
+        }
         bytes
     }
 }
@@ -299,7 +290,7 @@ struct Pings {
 
 impl Pings {
     fn are_too_many(&mut self) -> bool {
-        let second = std::time::Duration::from_secs(1);
+        let second = Duration::from_secs(1);
         if self.since.is_none_or(|since| since.elapsed() >= second) {
             (self.since, self.count) = (Some(Instant::now()), 0);
         }
@@ -329,7 +320,7 @@ impl Reading<'_> {
     async fn read(
         &mut self,
         reader: &mut (impl AsyncRead + Unpin),
-        first: Option<std::time::Duration>,
+        first: Option<Duration>,
     ) -> bool {
         let StreamLimits { idle, unproved_idle, partial, .. } = self.engine.connections.limits;
         let mut index = Index::new();
