@@ -167,6 +167,9 @@ pub enum TransactionRef {
     Client(u64),
     /// A response was sent.
     Server(u64),
+    /// There is none, and nobody is told. If the connection has ended, the program sends the same
+    /// over the one that leads to this address, or a new one (RFC 3261 §18.2.2).
+    Elsewhere(SocketAddr),
 }
 
 /// What a node may ask. [`Question::owner`] tells who knows.

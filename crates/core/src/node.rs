@@ -153,6 +153,8 @@ impl Node {
             Input::Undelivered(TransactionRef::Server(id)) => {
                 self.response_undelivered(Id::from_bits(id), out);
             }
+            // A new connection was tried for it, too, or had to be.
+            Input::Undelivered(TransactionRef::Elsewhere(_)) => {}
             Input::Unreachable { remote, branch } => {
                 self.on_unreachable(now, remote, branch, out);
             }

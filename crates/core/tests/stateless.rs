@@ -111,8 +111,9 @@ fn responses_go_where_the_via_below_says() {
         ),
         (
             "tcp#5 198.51.100.1:40000",
-            "SIP/2.0/TCP 198.51.100.1;branch=z9hG4bKa;rport",
-            "tcp#5 198.51.100.1:40000",
+            "SIP/2.0/TCP 198.51.100.1:5070;branch=z9hG4bKa;rport",
+            // Over the connection, or else to the port where it listens.
+            "tcp#5 198.51.100.1:5070",
         ),
     ] {
         let mut world = stateless_world();

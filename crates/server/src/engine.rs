@@ -21,7 +21,7 @@ use ringway_core::boundary::{
     Answer, AskId, Asker, Command, Input, Outbox, Output, Question, TransactionRef, Write,
 };
 use ringway_core::counters::Counters;
-use ringway_core::flow::{Flow, Listener, Transport};
+use ringway_core::flow::{ConnectionId, Flow, Listener, Transport};
 use ringway_core::keep_alive::KeepAlive;
 use ringway_core::keys::Keys;
 use ringway_core::locate::NextHop;
@@ -460,16 +460,17 @@ impl Engine {
     fn queue(&self, send: &Send, work: &mut Work) {
         let bytes = &work.outbox.bytes[send.bytes.clone()];
         let parcel = Parcel::new(bytes, (send.partition, send.on_failure));
-        if !self.connections.send(&send.flow, parcel)
-            && let Some(failed) = send.on_failure
-        {
-            work.queue.push_back((send.partition, Owned::Undelivered(failed)));
+        if self.connections.send(&send.flow, parcel) {
+            return;
         }
-    }
-
-    /// Whether any request is still under way, or any answer still awaited.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.partitions.iter().any(|partition| lock(&partition.node).is_busy())
+        match send.on_failure {
+            Some(TransactionRef::Elsewhere(remote)) => {
+                let flow = Flow { remote, connection: ConnectionId::NONE, ..send.flow };
+                self.connections.send(&flow, Parcel::new(bytes, (send.partition, None)));
+            }
+            Some(failed) => work.queue.push_back((send.partition, Owned::Undelivered(failed))),
+            None => {}
+        }
     }
 
     /// Has the store keep changes that no partition asked for; the ticket comes back with the

@@ -6,8 +6,9 @@ mod world;
 use ringway_core::flow::Transport;
 use ringway_core::node::Census;
 use ringway_server::config;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
+use std::time::{Duration, Instant};
 use world::*;
 
 fn started() -> ringway_server::server::Running {
@@ -73,6 +74,28 @@ fn requests_and_responses_pass_over_udp_and_tcp() {
     assert!(read_messages(&mut connection, 1).starts_with("SIP/2.0 200 Carol\r\n"));
 
     assert_eq!(server.engine().numbers().census, Census::default());
+    server.shutdown(LONG);
+}
+
+#[test]
+//= RFC 3261 18.2.2 type=test
+fn a_response_whose_connection_has_ended_comes_over_a_new_one() {
+    let (server, carol) = (started(), carol());
+    let listens = TcpListener::bind((V4, 0)).unwrap();
+    let mut connection = tcp_to(address(&server, Transport::Tcp, V4));
+    let asked = options("TCP", listens.local_addr().unwrap(), carol.local_addr().unwrap());
+    write(&mut connection, &asked);
+    let (request, from) = receive(&carol);
+    drop(connection);
+    let begun = Instant::now();
+    while !server.engine().connections().is_empty() {
+        assert!(begun.elapsed() < LONG, "the connection that ended is forgotten");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    carol.send_to(answered(&request).as_bytes(), from).unwrap();
+    let (mut again, _) = listens.accept().unwrap();
+    again.set_read_timeout(Some(LONG)).unwrap();
+    assert!(read_messages(&mut again, 1).starts_with("SIP/2.0 200 Carol\r\n"));
     server.shutdown(LONG);
 }
 

@@ -390,10 +390,18 @@ impl World {
                         Some(sabotage) => sabotage(flow, bytes),
                     };
                     for (flow, bytes) in messages {
-                        let sent = self.send(flow, bytes);
-                        if let (false, Some(transaction)) = (sent, on_failure) {
-                            let failed = Happening::Undelivered { life, partition, transaction };
-                            self.agenda.add(self.now, failed);
+                        let sent = self.send(flow, bytes.clone());
+                        match on_failure.filter(|_| !sent) {
+                            Some(TransactionRef::Elsewhere(remote)) => {
+                                let connection = ConnectionId::NONE;
+                                self.send(Flow { remote, connection, ..flow }, bytes);
+                            }
+                            Some(transaction) => {
+                                let failed =
+                                    Happening::Undelivered { life, partition, transaction };
+                                self.agenda.add(self.now, failed);
+                            }
+                            None => {}
                         }
                     }
                 }

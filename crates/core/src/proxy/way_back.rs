@@ -9,8 +9,8 @@
 //! one more, or 0 if we added none (2), the proof (16); over a stream the connection (16), and the
 //! name that was certified (16) if there is one.
 
-use crate::boundary::{DropReason, Event, Outbox, Output};
-use crate::flow::{CertifiedName, ConnectionId, Flow, SocketId};
+use crate::boundary::{DropReason, Event, Outbox, Output, TransactionRef};
+use crate::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
 use crate::keys::Keys;
 use crate::node::Node;
 use crate::proxy::border::Crossing;
@@ -69,8 +69,8 @@ impl WayBack {
         branch: &StatelessBranch,
     ) -> u64 {
         let port = match via.rport() {
-            Some(_) => self.flow.remote.port(),
-            None => via.port.unwrap_or(5060),
+            Some(_) if !self.flow.transport.is_reliable() => self.flow.remote.port(),
+            _ => via.port.unwrap_or(5060),
         };
         let remote = SocketAddr::new(self.flow.remote.ip(), port);
         self.proof(keys, (via, call_id), (branch, remote))
@@ -124,7 +124,8 @@ impl WayBack {
         //= RFC 3261 18.2.2
         // "If the Via header field value contains a \"received\" parameter"
         let ip = below.received().or_else(|| address_of(&below.host))?;
-        let port = below.rport().flatten().or(below.port).unwrap_or(5060);
+        let rport = below.rport().flatten().filter(|_| !transport.is_reliable());
+        let port = rport.or(below.port).unwrap_or(5060);
         let remote = SocketAddr::new(ip, port);
         let flow = Flow { socket, transport, connection, remote, certified };
         let back = Self { flow, before };
@@ -170,6 +171,10 @@ impl Node {
         }
         let (bytes, scratch) = edit.finish_and_return(&mut out.bytes);
         self.scratch = scratch;
-        out.outputs.push(Output::Send { flow, bytes, on_failure: None });
+        //= RFC 3261 18.2.2
+        // "If that connection is no longer open, the server SHOULD open a"
+        let elsewhere = TransactionRef::Elsewhere(flow.remote);
+        let on_failure = (flow.transport == Transport::Tcp).then_some(elsewhere);
+        out.outputs.push(Output::Send { flow, bytes, on_failure });
     }
 }

@@ -26,6 +26,11 @@ impl Engine {
         self.partitions.len()
     }
 
+    /// Whether any request is still under way, or any answer still awaited.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.partitions.iter().any(|partition| lock(&partition.node).is_busy())
+    }
+
     /// All numbers of the running server.
     pub fn numbers(&self) -> Numbers {
         let mut numbers = Numbers {
