@@ -298,6 +298,13 @@ pub enum Event {
         /// What was wrong.
         reason: AuthFailure,
     },
+    /// A peer asked who we are.
+    Login {
+        /// Its name.
+        peer: Box<str>,
+        /// What came of it.
+        outcome: LoginOutcome,
+    },
     /// A binding was made, refreshed or ended.
     Registration {
         /// Whose.
@@ -352,6 +359,21 @@ pub enum AuthFailure {
     Replay,
     /// A parameter is missing or does not fit the request.
     Malformed,
+}
+
+/// What came of the question of a peer who we are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LoginOutcome {
+    /// It was answered.
+    Answered,
+    /// It asked for another realm than ours there: the caller is asked instead.
+    OtherRealm,
+    /// It asked for what we cannot do: an unknown algorithm, or no `qop` that we know.
+    NotUnderstood,
+    /// The question came from elsewhere than the request went.
+    Elsewhere,
+    /// Our credentials were not taken.
+    Refused,
 }
 
 /// What happened to a binding.

@@ -1,6 +1,8 @@
 //! What a partition has done so far, in numbers that only grow.
 
-use crate::boundary::{AuthFailure, CallChange, CallEnd, DropReason, Event, RegistrationChange};
+use crate::boundary::{
+    AuthFailure, CallChange, CallEnd, DropReason, Event, LoginOutcome, RegistrationChange,
+};
 use alloc::collections::BTreeMap;
 use ringway_wire::Method;
 
@@ -19,6 +21,8 @@ pub struct Counters {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Wrong answers to challenges, by reason.
     pub auth_failures: BTreeMap<&'static str, u64>,
+    /// Questions of peers who we are, by what came of them.
+    pub logins: BTreeMap<&'static str, u64>,
     /// Changes of bindings.
     pub registrations: BTreeMap<&'static str, u64>,
     /// Calls begun, and calls ended by their end.
@@ -46,6 +50,7 @@ impl Counters {
             Event::Refused { reject, .. } => (&mut self.refused, reject.name()),
             Event::Dropped { reason, .. } => (&mut self.dropped, reason.name()),
             Event::AuthFailed { reason, .. } => (&mut self.auth_failures, reason.name()),
+            Event::Login { outcome, .. } => (&mut self.logins, outcome.name()),
             Event::Registration { change, .. } => (&mut self.registrations, change.name()),
             Event::Call { change, .. } => match change {
                 CallChange::Started { .. } => (&mut self.calls, "started"),
@@ -64,6 +69,7 @@ impl Counters {
             (&mut self.refused, &other.refused),
             (&mut self.dropped, &other.dropped),
             (&mut self.auth_failures, &other.auth_failures),
+            (&mut self.logins, &other.logins),
             (&mut self.registrations, &other.registrations),
             (&mut self.calls, &other.calls),
         ] {
@@ -124,6 +130,19 @@ impl AuthFailure {
             Self::ForeignNonce => "foreign_nonce",
             Self::Replay => "replay",
             Self::Malformed => "malformed",
+        }
+    }
+}
+
+impl LoginOutcome {
+    /// The name in logs and counters.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::OtherRealm => "other_realm",
+            Self::NotUnderstood => "not_understood",
+            Self::Elsewhere => "elsewhere",
+            Self::Refused => "refused",
         }
     }
 }

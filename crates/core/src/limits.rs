@@ -70,6 +70,12 @@ pub const ASKS: usize = 50_000;
 pub const ASK_DEADLINE: Duration = Duration::from_secs(5);
 /// Credentials looked at in one message (a flood of them costs a hash each).
 pub const CREDENTIALS_PER_MESSAGE: usize = 4;
+/// Challenges for our realm that are looked at in one response of a peer: one for each algorithm
+/// there is, and some over.
+pub const CHALLENGES_PER_MESSAGE: usize = 8;
+/// Times that one request answers the challenges of a peer: once, and once more where the nonce was
+/// too old.
+pub const LOGINS_PER_REQUEST: usize = 2;
 /// How long a nonce is good (RFC 7616 §3.3 leaves it to us); then `stale=true`.
 pub const NONCE_LIFE: Duration = Duration::from_secs(300);
 /// Replay windows one partition keeps; the oldest goes first, its nonce is then stale.

@@ -16,6 +16,7 @@ use crate::identity::{Authentication, Caller, ReplayWindows, Side, Verdict};
 use crate::keep_alive::{Guard, Guarded, GuardedFlows};
 use crate::keys::Keys;
 use crate::location::Location;
+use crate::proxy::log_in::NonceCounts;
 use crate::proxy::privacy;
 use crate::proxy::response_context::ResponseContext;
 use crate::proxy::stateless::Passing;
@@ -67,6 +68,7 @@ pub struct Node {
     pub(crate) location: Location,
     pub(crate) replay: ReplayWindows,
     pub(crate) guarded: GuardedFlows,
+    pub(crate) nonces: NonceCounts,
     pub(crate) calls: Calls,
     pub(crate) counters: Counters,
     /// Memory for the next copy of a message.
@@ -127,6 +129,7 @@ impl Node {
             location,
             replay,
             guarded: GuardedFlows::new(),
+            nonces: NonceCounts::default(),
             calls: Calls::default(),
             counters: Counters::default(),
             scratch: Scratch::default(),

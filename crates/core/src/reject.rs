@@ -75,6 +75,8 @@ pub enum Reject {
     NoAnswerInside,
     /// The next hop is not to be found, or nothing can be sent to it (RFC 3261 §16.9).
     NextHopFailed,
+    /// A peer that is to be called for us does not take the credentials that we have for it.
+    PeerLoginFailed,
     /// A table is full, or we are stopping.
     Overloaded,
     /// The message is larger than we take (RFC 3261 §21.5.7).
@@ -114,6 +116,7 @@ impl Reject {
             | Self::NotKept
             | Self::NoAnswerInside
             | Self::NextHopFailed
+            | Self::PeerLoginFailed
             | Self::PrivacyNotProvided => 500,
             Self::UnknownMethodMismatch => 501,
             Self::Overloaded => 503,
@@ -160,6 +163,7 @@ impl Reject {
             Self::NotKept => "not_kept",
             Self::NoAnswerInside => "no_answer_inside",
             Self::NextHopFailed => "next_hop_failed",
+            Self::PeerLoginFailed => "peer_login_failed",
             Self::Overloaded => "overloaded",
             Self::TooLarge => "too_large",
             Self::NoLength => "no_length",

@@ -3,6 +3,7 @@
 use crate::account::Account;
 use crate::address_of_record::AddressOfRecord;
 use crate::flow::{CertifiedName, Flow, Transport};
+use crate::identity::PeerLogin;
 use crate::keys::Keys;
 use crate::limits;
 use crate::locate::{Reach, reach};
@@ -72,6 +73,8 @@ pub struct Peer {
     pub certified: Vec<CertifiedName>,
     /// The SIP URI that requests for it are sent to.
     pub address: Option<Box<[u8]>>,
+    /// Who we are there, if it asks.
+    pub login: Option<PeerLogin>,
     /// Whether it may also register anybody's contacts, at whatever address they name.
     pub may_register: bool,
     /// Whether it is of our trust domain (RFC 3325 §2.3): we believe what it says about who
@@ -101,6 +104,13 @@ impl Peer {
         let named = certified != CertifiedName::NONE && self.certified.contains(&certified);
         let is_proved = self.trust_udp || flow.transport != Transport::Udp;
         named || is_proved && self.holds(flow.remote.ip())
+    }
+
+    /// Whether what is sent over a flow goes to it, as far as the configuration tells.
+    pub fn is_at(&self, flow: &Flow) -> bool {
+        let certified = flow.certified;
+        let named = certified != CertifiedName::NONE && self.certified.contains(&certified);
+        named || self.holds(flow.remote.ip())
     }
 
     /// Whether `source` is in one of its networks. A v4 address in v6 clothes counts as v4.

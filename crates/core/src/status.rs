@@ -17,6 +17,10 @@ pub(crate) const ALTERNATIVE_SERVICE: u16 = 380;
 pub(crate) const UNAUTHORIZED: u16 = 401;
 /// 407 Proxy Authentication Required.
 pub(crate) const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
+/// Whether it asks who sent the request.
+pub(crate) const fn is_challenge(status: u16) -> bool {
+    matches!(status, UNAUTHORIZED | PROXY_AUTHENTICATION_REQUIRED)
+}
 /// 408 Request Timeout.
 pub(crate) const REQUEST_TIMEOUT: u16 = 408;
 /// 415 Unsupported Media Type.

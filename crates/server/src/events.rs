@@ -3,7 +3,7 @@
 
 use crate::limits;
 use crate::metrics::{Metrics, count};
-use ringway_core::boundary::{CallChange, CallEnd, Event};
+use ringway_core::boundary::{CallChange, CallEnd, Event, LoginOutcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::{debug, info, warn};
@@ -15,7 +15,7 @@ pub struct Events {
     budgets: [Budget; KINDS],
 }
 
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 /// Lines written in the second that is now.
 #[derive(Debug, Default)]
@@ -53,6 +53,7 @@ impl Events {
             Event::AuthFailed { .. } => 2,
             Event::Registration { .. } => 3,
             Event::Call { .. } => 4,
+            Event::Login { .. } => 5,
         };
         if !self.budgets[kind].take(now_s) {
             return count(&self.metrics.log_lines_dropped);
@@ -69,6 +70,12 @@ impl Events {
                 let user = printable(user);
                 let (src, reason) = (source.ip(), reason.name());
                 warn!(event = "auth_failed", %src, %user, reason);
+            }
+            Event::Login { peer, outcome: LoginOutcome::Answered } => {
+                debug!(event = "peer_login", peer, outcome = "answered");
+            }
+            Event::Login { peer, outcome } => {
+                warn!(event = "peer_login", peer, outcome = outcome.name());
             }
             Event::Registration { aor, contact, change } => {
                 let contact = printable(contact);

@@ -125,6 +125,7 @@ pub fn render_prometheus(numbers: &Numbers, shell: &Metrics) -> String {
     labelled(&mut text, "ringway_refused_total", "reason", &counters.refused);
     labelled(&mut text, "ringway_dropped_total", "reason", &counters.dropped);
     labelled(&mut text, "ringway_auth_failures_total", "reason", &counters.auth_failures);
+    labelled(&mut text, "ringway_peer_logins_total", "outcome", &counters.logins);
     labelled(&mut text, "ringway_register_total", "result", &counters.registrations);
     labelled(&mut text, "ringway_calls_total", "result", &counters.calls);
     let census = &numbers.census;

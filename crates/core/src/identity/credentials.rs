@@ -18,7 +18,9 @@ pub(crate) struct Credentials<'a> {
     pub(crate) qop: Option<Text<'a>>,
     pub(crate) nc: Option<Text<'a>>,
     pub(crate) opaque: Option<Text<'a>>,
-    userhash: Option<Text<'a>>,
+    /// Only in challenges.
+    pub(crate) stale: Option<Text<'a>>,
+    pub(crate) userhash: Option<Text<'a>>,
     /// Something in it is against the grammar, said twice, or more than we support. What was
     /// read up to there still tells for which realm it was meant.
     pub(crate) broken: bool,
@@ -73,14 +75,15 @@ impl<'a> Credentials<'a> {
             3 if name.eq_ignore_ascii_case(b"qop") => &mut self.qop,
             5 if name.eq_ignore_ascii_case(b"realm") => &mut self.realm,
             5 if name.eq_ignore_ascii_case(b"nonce") => &mut self.nonce,
+            5 if name.eq_ignore_ascii_case(b"stale") => &mut self.stale,
             6 if name.eq_ignore_ascii_case(b"cnonce") => &mut self.cnonce,
             6 if name.eq_ignore_ascii_case(b"opaque") => &mut self.opaque,
             8 if name.eq_ignore_ascii_case(b"username") => &mut self.username,
             8 if name.eq_ignore_ascii_case(b"response") => &mut self.response,
             8 if name.eq_ignore_ascii_case(b"userhash") => &mut self.userhash,
             9 if name.eq_ignore_ascii_case(b"algorithm") => &mut self.algorithm,
-            // Our challenges offer neither charset nor userhash (RFC 7616 §3.4): who names a
-            // user by them cannot be found.
+            // Our challenges offer no charset (RFC 7616 §3.4): who names a user by it cannot be
+            // found.
             9 if name.eq_ignore_ascii_case(b"username*") => {
                 self.broken = true;
                 return;
@@ -88,7 +91,6 @@ impl<'a> Credentials<'a> {
             _ => return,
         };
         self.broken |= place.replace(value).is_some();
-        self.broken |= self.userhash.is_some_and(|said| said.raw().eq_ignore_ascii_case(b"true"));
     }
 }
 
@@ -131,6 +133,12 @@ impl<'a> Text<'a> {
 /// if it is not Digest or names none.
 pub fn realm_of(value: &[u8]) -> Option<&[u8]> {
     Credentials::parse(value)?.realm.map(Text::raw)
+}
+
+/// Whether the value of a challenge or of credentials is for this realm.
+pub(crate) fn realm_is(value: &[u8], realm: &[u8]) -> bool {
+    let said = Credentials::parse(value).and_then(|said| said.realm);
+    said.is_some_and(|said| said.means(realm))
 }
 
 /// One `name=value` at the start of `text`, and what follows it.
@@ -255,7 +263,6 @@ mod tests {
             "Digest realm=\"a\", realm=\"a\"",
             "Digest username=\"a\", username*=UTF-8''a",
             "Digest username*=UTF-8''a",
-            "Digest username=\"00ff\", userhash=true",
         ] {
             assert!(parse(bad).broken, "{bad}");
         }

@@ -265,7 +265,9 @@ impl<'a> Answer<'a> {
     /// without `qop` has no nonce count and could be replayed, so it is not taken: we always
     /// send `qop`, and who sees it must send it back (RFC 8760 §2.6 item 8).
     fn of(credentials: &Credentials<'a>, algorithm: Algorithm) -> Option<Self> {
-        if credentials.broken {
+        // Our challenges offer no userhash (RFC 7616 §3.4.4): nobody can be found by one.
+        let hashed = |said: Text<'_>| said.raw().eq_ignore_ascii_case(b"true");
+        if credentials.broken || credentials.userhash.is_some_and(hashed) {
             return None;
         }
         let response = Hash::from_hex(credentials.response?.raw())?;
@@ -286,17 +288,18 @@ impl<'a> Answer<'a> {
     /// The response of somebody with this HA1.
     fn response_for(&self, ha1: &Hash, method: &[u8]) -> Hash {
         let given = [self.nonce, self.nc_text, self.cnonce, self.qop];
-        response(self.algorithm, ha1, given, method, self.uri)
+        response(self.algorithm, ha1, &given, method, self.uri)
     }
 }
 
-/// The response to a challenge; `given` is nonce, nc, cnonce and qop.
+/// The response to a challenge; `given` is nonce, nc, cnonce and qop, or the nonce alone where no
+/// qop was offered.
 //= RFC 7616 3.4.1
 // "KD ( H(A1), unq(nonce)"
 pub(super) fn response(
     algorithm: Algorithm,
     ha1: &Hash,
-    given: [Text<'_>; 4],
+    given: &[Text<'_>],
     method: &[u8],
     uri: &[u8],
 ) -> Hash {
@@ -304,7 +307,7 @@ pub(super) fn response(
     let (mut hex1, mut hex2) = ([0; 64], [0; 64]);
     let ha2 = hash(&mut [method, b":", uri].into_iter());
     let colon = || core::iter::once(&b":"[..]);
-    let given = given.into_iter().flat_map(|text| colon().chain(text.pieces()));
+    let given = given.iter().flat_map(|text| colon().chain(text.pieces()));
     let ha2 = colon().chain(core::iter::once(ha2.to_hex(&mut hex2)));
     hash(&mut core::iter::once(ha1.to_hex(&mut hex1)).chain(given).chain(ha2))
 }

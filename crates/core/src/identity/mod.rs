@@ -15,10 +15,12 @@ pub(crate) mod digest;
 pub(crate) mod replay;
 mod respond;
 
+pub(crate) use credentials::realm_is;
 pub use credentials::realm_of;
 pub use digest::{Authentication, Challenge, Claim, Side, Verdict};
 pub use replay::ReplayWindows;
-pub use respond::{Asked, Login};
+pub(crate) use respond::Offer;
+pub use respond::{Asked, Login, PeerLogin};
 
 use crate::address_of_record::AddressOfRecord;
 use crate::flow::{CertifiedName, Flow};

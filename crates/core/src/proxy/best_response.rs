@@ -39,13 +39,13 @@ impl Node {
         let mut index = Index::new();
         let Ok(response) = parse(bytes, &mut index, Framing::Datagram) else { return };
         let mut edit = Editor::new(&response);
-        if is_challenge(*status) {
+        if status::is_challenge(*status) {
             //= RFC 3261 16.7
             // "the proxy MUST collect any WWW-Authenticate and Proxy-Authenticate"
             let mut is_aggregated = false;
             for (other, branch) in context.branches.iter().enumerate() {
                 if let BranchState::Done(Outcome::Response { status, bytes }) = &branch.state
-                    && is_challenge(*status)
+                    && status::is_challenge(*status)
                     && other != at
                 {
                     collect_challenges(bytes, &mut edit);
@@ -63,10 +63,6 @@ impl Node {
         let bytes = edit.finish(&mut out.bytes);
         self.reply(now, (id, server), Outgoing { status, bytes }, out);
     }
-}
-
-const fn is_challenge(status: u16) -> bool {
-    matches!(status, status::UNAUTHORIZED | status::PROXY_AUTHENTICATION_REQUIRED)
 }
 
 fn collect_challenges(response: &[u8], edit: &mut Editor<'_>) {

@@ -11,6 +11,7 @@ use crate::node::{Node, Timer};
 use crate::proxy::border::Crossing;
 use crate::proxy::edge;
 use crate::proxy::kept_here::drop_own_credentials;
+use crate::proxy::log_in::BranchLogin;
 use crate::proxy::record_route::{self, Sides, Text};
 use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
 use crate::reject::Reject;
@@ -52,6 +53,8 @@ pub(crate) struct Copy<'a> {
     /// The branch, and parameters of our Via that go with it.
     pub(crate) branch: &'a dyn fmt::Display,
     pub(crate) share: u32,
+    /// The credentials that it goes with.
+    pub(crate) login: Option<&'a BranchLogin>,
 }
 
 impl Node {
@@ -83,6 +86,7 @@ impl Node {
         let mark = ClientBranch { client: client.bits(), random: random as u32, loop_hash };
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let mut copy = Copy::of((context, &stored), planned, flow, (&mark, share));
+        copy.login = context.branches.get(branch).and_then(|branch| branch.login.as_deref());
         let scratch = &mut self.scratch;
         let Some(mut bytes) = copy.write(ours, scratch, &mut out.bytes) else {
             self.clients.remove(client);
@@ -110,6 +114,7 @@ impl Node {
             }
         }
         let sent_over = if fallback.is_some() { copy.flow } else { flow };
+        self.note_login((id, branch), (planned, flow, share), &out.bytes[bytes.clone()]);
         let on_failure = Some(TransactionRef::Client(client.bits()));
         let sent = &out.bytes[bytes.clone()];
         let how = (sent_over, fallback, mark);
@@ -150,6 +155,7 @@ impl<'a> Copy<'a> {
             flow,
             branch,
             share,
+            login: None,
         }
     }
 
@@ -181,6 +187,9 @@ impl<'a> Copy<'a> {
         edit.set_number(Name::MaxBreadth, self.share.min(limits::MAX_BREADTH) as u16);
         // What was said to us alone stays here (§22.3).
         drop_own_credentials(ours, request, &mut edit);
+        if let Some(login) = self.login {
+            login.edit(request, &mut edit);
+        }
         let crossing = Crossing { source, next, caller, registered };
         crossing.edit(ours.snapshot, request, &mut edit);
         // §16.4, §16.6 steps 2 and 6.

@@ -24,6 +24,7 @@ pub(crate) mod record_route;
 pub(crate) mod response_context;
 pub(crate) mod responses;
 pub(crate) mod follow;
+pub(crate) mod log_in;
 pub(crate) mod session_id;
 pub(crate) mod cancel;
 pub(crate) mod ack;

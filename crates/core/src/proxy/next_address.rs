@@ -121,6 +121,7 @@ impl Node {
             state: BranchState::Locating,
             timer_c: None,
             untried: Some(untried),
+            login: None,
         });
         self.forward(now, (id, branch), (&planned, flow, share), out);
         true

@@ -11,7 +11,7 @@
 
 use crate::flow::{Flow, Listener, SocketId, Transport};
 use crate::identity::Caller;
-use crate::route::cookie::{Cookie, Tag, hop_tag, source_tag};
+use crate::route::cookie::{Cookie, Tag, hop_tag, peer_tag, source_tag};
 use crate::route::ours::{Ours, address_of};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -51,9 +51,10 @@ pub(crate) fn push_entries(
     // What the callee brings back is used to reach the caller.
     let source = if sides.registered { sender(ours, callee) } else { 0 };
     let hop = next_hop(ours, request, 0);
-    let to_caller = Cookie { source, hop, flow: flow(caller) };
+    let to_caller = Cookie { source, hop, peer: peer_behind(ours, caller), flow: flow(caller) };
     // Where the callee wants to be reached is not known yet.
-    let to_callee = Cookie { source: sender(ours, caller), hop: 0, flow: flow(callee) };
+    let source = sender(ours, caller);
+    let to_callee = Cookie { source, flow: flow(callee), ..Cookie::default() };
     if !one {
         push_entry(ours, request, (callee, to_callee), edit);
     }
@@ -62,7 +63,7 @@ pub(crate) fn push_entries(
 
 /// Writes into our entry of a response where the callee wants to be reached, for the requests
 /// that the caller will send. `caller` is where the request came from, and `before` how many
-/// entries it had when it came.
+/// entries it had when it came; `peer` is that of [`Cookie::peer`].
 //= RFC 3261 16.7
 // "When a proxy does decide to modify the Record-Route header"
 //= RFC 3261 16.7
@@ -70,7 +71,7 @@ pub(crate) fn push_entries(
 pub(crate) fn face_callee(
     ours: Ours<'_>,
     response: &Message<'_>,
-    (caller, before): (&Flow, usize),
+    (caller, before, peer): (&Flow, usize, Tag),
     edit: &mut Editor<'_>,
 ) {
     let lowest = response.values(Name::RecordRoute).count().checked_sub(before + 1);
@@ -84,7 +85,8 @@ pub(crate) fn face_callee(
         (found, at) = (upper, at - 1);
     }
     let source = sender(ours, caller);
-    let cookie = Cookie { source, hop: next_hop(ours, response, at), flow: found.cookie.flow };
+    let hop = next_hop(ours, response, at);
+    let cookie = Cookie { source, hop, peer, flow: found.cookie.flow };
     edit.replace_part_with(found.text, |out| {
         cookie.write(&ours.setup.keys, response.call_id(), out);
     });
@@ -121,6 +123,13 @@ fn sender(ours: Ours<'_>, side: &Flow) -> Tag {
     let anywhere =
         matches!(Caller::by_flow(ours.snapshot, side), Caller::Peer(_)) || ours.is_our_address(ip);
     if anywhere { 0 } else { source_tag(&ours.setup.keys, ip) }
+}
+
+/// The tag of the peer that calls, if we may be asked who we are when we send it something.
+fn peer_behind(ours: Ours<'_>, side: &Flow) -> Tag {
+    let Caller::Peer(at) = Caller::by_flow(ours.snapshot, side) else { return 0 };
+    let peer = ours.snapshot.peers.get(at).filter(|peer| peer.login.is_some());
+    peer.map_or(0, |peer| peer_tag(&ours.setup.keys, &peer.name, side.remote.ip()))
 }
 
 /// A phone at our own address that names no port could be taken for us.

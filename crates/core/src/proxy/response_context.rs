@@ -5,6 +5,7 @@ use crate::arena::Id;
 use crate::calls::CallKey;
 use crate::clients::Client;
 use crate::flow::Flow;
+use crate::proxy::log_in::BranchLogin;
 use crate::proxy::next_address::Untried;
 use crate::reject::Reject;
 use crate::route::own_route::OwnRoute;
@@ -67,13 +68,15 @@ pub(crate) struct Branch {
     pub(crate) timer_c: Option<TimerId>,
     /// What else can be tried in its place; gone once it is cancelled.
     pub(crate) untried: Option<Box<Untried>>,
+    /// What is needed to log in where it goes, if that is a peer that may ask for it.
+    pub(crate) login: Option<Box<BranchLogin>>,
 }
 
 impl Branch {
     /// Whether it ended without the word of anybody who would know the user.
     fn reached_nobody(&self) -> bool {
         match &self.state {
-            BranchState::Done(Outcome::Local(_) | Outcome::TimedOut) => true,
+            BranchState::Done(Outcome::Local(_) | Outcome::TimedOut | Outcome::Followed) => true,
             BranchState::Done(Outcome::Response { status, .. }) => {
                 *status == status::REQUEST_TIMEOUT || (500..600).contains(status)
             }
@@ -122,7 +125,8 @@ pub(crate) enum Outcome {
     TimedOut,
     /// A 2xx went back as it came.
     Answered,
-    /// It redirected, and others are asked in its place.
+    /// It redirected, and others are asked in its place; or it wanted to know who we are, and gets
+    /// the request once more.
     Followed,
 }
 

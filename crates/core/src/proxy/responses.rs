@@ -127,12 +127,15 @@ impl Node {
         if registered && self.follow(now, (id, at), response, out) {
             return;
         }
+        if status::is_challenge(status) && self.log_in(now, (id, at), (response, source), out) {
+            return;
+        }
         let Some(context) = self.contexts.find_mut(id) else { return };
         match status {
             100..=199 => self.take_provisional(now, (id, at), (response, source), out),
             200..=299 => {
                 self.branch_done(id, at, Outcome::Answered);
-                self.send_back(now, id, (response, source), out);
+                self.send_back(now, (id, at), (response, source), out);
                 self.close(now, id, out);
             }
             _ => {
@@ -219,7 +222,7 @@ impl Node {
         //= RFC 3261 16.7
         // "Any provisional response other than 100 (Trying)"
         if status > 100 && is_invite {
-            self.send_back(now, id, (response, source), out);
+            self.send_back(now, (id, at), (response, source), out);
         }
     }
 
@@ -315,7 +318,7 @@ impl Node {
     fn send_back(
         &mut self,
         now: Instant,
-        id: Id<ResponseContext>,
+        (id, at): (Id<ResponseContext>, usize),
         (response, source): (&Message<'_>, &Flow),
         out: &mut Outbox,
     ) {
@@ -324,12 +327,10 @@ impl Node {
         let mut edit = Editor::new(response);
         edit.pop_via();
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
-        record_route::face_callee(
-            ours,
-            response,
-            (&context.flow, context.record_routes),
-            &mut edit,
-        );
+        let login = context.branches.get(at).and_then(|branch| branch.login.as_ref());
+        let peer = login.map_or(0, |login| login.tag(&self.setup.keys));
+        let sides = (&context.flow, context.record_routes, peer);
+        record_route::face_callee(ours, response, sides, &mut edit);
         let crossing = Crossing { source, next: &context.flow, caller: None, registered: false };
         crossing.edit(&self.snapshot, response, &mut edit);
         session_id::drop_malformed(response, &mut edit);

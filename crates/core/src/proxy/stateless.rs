@@ -311,6 +311,7 @@ impl Node {
             flow: to,
             branch: &Marked { branch, back: &back, proof },
             share: breadth_of(request),
+            login: None,
         };
         let bytes = copy.write(ours, &mut self.scratch, &mut out.bytes);
         let bytes = bytes.ok_or(Reject::Malformed("target"))?;

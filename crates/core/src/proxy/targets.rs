@@ -219,7 +219,8 @@ impl Node {
             context.closed = true;
             let outcome = Outcome::Local(Reject::MaxBreadthExceeded);
             let state = BranchState::Done(outcome);
-            context.branches.push(Branch { client: None, state, timer_c: None, untried: None });
+            let (timer_c, untried, login) = (None, None, None);
+            context.branches.push(Branch { client: None, state, timer_c, untried, login });
             return self.conclude(now, id, out);
         }
         if context.is_invite && !context.groups.is_empty() && group.timeout_s > 0 {
@@ -250,6 +251,7 @@ impl Node {
             state: BranchState::Locating,
             timer_c: None,
             untried: Untried::behind_first(planned, share, &[]),
+            login: None,
         });
         let first = context.flow.socket;
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };

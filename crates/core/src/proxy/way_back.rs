@@ -161,7 +161,7 @@ impl Node {
         let mut edit = Editor::reusing(core::mem::take(&mut self.scratch), response);
         edit.pop_via();
         if let Some(before) = before {
-            record_route::face_callee(ours, response, (&flow, before), &mut edit);
+            record_route::face_callee(ours, response, (&flow, before, 0), &mut edit);
         }
         let crossing = Crossing { source, next: &flow, caller: None, registered: false };
         crossing.edit(&self.snapshot, response, &mut edit);

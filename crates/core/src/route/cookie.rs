@@ -9,7 +9,8 @@
 //! come and which next hop they may name, so that who holds the cookie of one call cannot send
 //! anything to anybody else with it.
 //!
-//! Layout before base64url: one byte of kind, the source (4) and the hop (4), then for a flow
+//! Layout before base64url: one byte of kind, the source (4) and the hop (4), the peer (4) if the
+//! kind says that there is one, then for a flow
 //! cookie the transport, the connection (8), over TLS the name that was certified (8), the port
 //! (2) and the address (4 or 16); then 16 bytes of MAC.
 
@@ -27,6 +28,8 @@ pub(crate) struct Cookie {
     pub(crate) source: Tag,
     /// Where they go if not over the flow; 0 where they go nowhere else.
     pub(crate) hop: Tag,
+    /// The peer that the dialog leads to, where we may be asked who we are; 0 for all others.
+    pub(crate) peer: Tag,
     /// The way to the side of the dialog that this Record-Route entry faces, where the
     /// Request-URI alone may not lead there. The socket is that of the entry itself.
     pub(crate) flow: Option<Flow>,
@@ -44,6 +47,12 @@ pub(crate) fn source_tag(keys: &Keys, source: IpAddr) -> Tag {
         IpAddr::V6(v6) => u128::from(v6),
     };
     keys.hash64(b"cookie source", &[&bits.to_be_bytes()]) as u32 | 1
+}
+
+/// The tag of a peer at one of its addresses.
+pub(crate) fn peer_tag(keys: &Keys, name: &str, address: IpAddr) -> Tag {
+    let source = source_tag(keys, address).to_be_bytes();
+    keys.hash64(b"cookie peer", &[name.as_bytes(), &source]) as u32 | 1
 }
 
 /// The tag of the host and port that a URI sends a request to, or `None` if it names none. Of a
@@ -80,9 +89,11 @@ const MAC_LEN: usize = 16;
 const PLAIN: u8 = 1;
 const FLOW_V4: u8 = 2;
 const FLOW_V6: u8 = 3;
-/// The longest cookie before encoding: kind, source, hop, transport, connection, name, port, IPv6
-/// address, MAC.
-const RAW_MAX: usize = 1 + 4 + 4 + 1 + 8 + 8 + 2 + 16 + MAC_LEN;
+/// The bit of the kind that says that there is a peer.
+const PEER: u8 = 0x80;
+/// The longest cookie before encoding: kind, source, hop, peer, transport, connection, name, port,
+/// IPv6 address, MAC.
+const RAW_MAX: usize = 1 + 4 + 4 + 4 + 1 + 8 + 8 + 2 + 16 + MAC_LEN;
 /// The same after encoding, four characters for three bytes.
 pub(crate) const TEXT_MAX: usize = RAW_MAX.div_ceil(3) * 4;
 
@@ -94,13 +105,17 @@ impl Cookie {
     /// Writes the cookie for the dialog of this Call-ID.
     pub(crate) fn write(self, keys: &Keys, call_id: &[u8], out: &mut Vec<u8>) {
         let mut raw = Raw { bytes: [0; RAW_MAX], len: 0 };
-        raw.put(&[match self.flow {
+        let kind = match self.flow {
             None => PLAIN,
             Some(flow) if flow.remote.is_ipv4() => FLOW_V4,
             Some(_) => FLOW_V6,
-        }]);
+        };
+        raw.put(&[if self.peer == 0 { kind } else { kind | PEER }]);
         raw.put(&self.source.to_be_bytes());
         raw.put(&self.hop.to_be_bytes());
+        if self.peer != 0 {
+            raw.put(&self.peer.to_be_bytes());
+        }
         match self.flow {
             None => {}
             Some(flow) => {
@@ -138,8 +153,13 @@ impl Cookie {
         let (source, rest) = rest.split_first_chunk::<4>()?;
         let (hop, rest) = rest.split_first_chunk::<4>()?;
         let (source, hop) = (Tag::from_be_bytes(*source), Tag::from_be_bytes(*hop));
+        let (peer, rest) = match kind & PEER {
+            0 => (&[0; 4], rest),
+            _ => rest.split_first_chunk::<4>()?,
+        };
+        let (peer, kind) = (Tag::from_be_bytes(*peer), kind & !PEER);
         if kind == PLAIN {
-            return Some(Self { source, hop, flow: None });
+            return Some(Self { source, hop, peer, flow: None });
         }
         let (&transport, rest) = rest.split_first()?;
         let transport = transport_of(transport)?;
@@ -161,7 +181,7 @@ impl Cookie {
             remote: SocketAddr::new(ip, u16::from_be_bytes(*port)),
             certified: CertifiedName(u64::from_be_bytes(*certified)),
         };
-        Some(Self { source, hop, flow: Some(flow) })
+        Some(Self { source, hop, peer, flow: Some(flow) })
     }
 }
 
@@ -234,11 +254,14 @@ mod tests {
         let plain = [None, Some(flow("192.0.2.7:40000")), Some(flow("[2001:db8::7]:5060"))];
         for flow in plain.into_iter().chain(secure) {
             let mut text = Vec::new();
-            let cookie = Cookie { source: 7, hop: u32::MAX, flow };
-            cookie.write(&keys(), b"call-1", &mut text);
-            assert!(text.len() <= TEXT_MAX);
-            let read = Cookie::read(&keys(), b"call-1", &text, SocketId(3));
-            assert_eq!(read, Some(cookie));
+            for peer in [0, 9, u32::MAX] {
+                text.clear();
+                let cookie = Cookie { source: 7, hop: u32::MAX, peer, flow };
+                cookie.write(&keys(), b"call-1", &mut text);
+                assert!(text.len() <= TEXT_MAX);
+                let read = Cookie::read(&keys(), b"call-1", &text, SocketId(3));
+                assert_eq!(read, Some(cookie));
+            }
         }
     }
 
@@ -263,7 +286,7 @@ mod tests {
     #[test]
     fn b6_a_changed_cookie_is_refused() {
         let mut text = Vec::new();
-        let cookie = Cookie { source: 1, hop: 2, flow: Some(flow("192.0.2.7:40000")) };
+        let cookie = Cookie { source: 1, hop: 2, peer: 3, flow: Some(flow("192.0.2.7:40000")) };
         cookie.write(&keys(), b"call-1", &mut text);
         assert_eq!(Cookie::read(&keys(), b"call-2", &text, SocketId(3)), None);
         assert_eq!(Cookie::read(&Keys::new(&[8; 32]), b"call-1", &text, SocketId(3)), None);

@@ -3,7 +3,7 @@
 use crate::flow::{Flow, SocketId};
 use crate::keys::Keys;
 use crate::reject::Reject;
-use crate::route::cookie::{Cookie, hop_tag, source_tag};
+use crate::route::cookie::{Cookie, Tag, hop_tag, source_tag};
 use crate::route::ours::Ours;
 use alloc::boxed::Box;
 use core::net::IpAddr;
@@ -66,9 +66,18 @@ impl OwnRoute {
         if !self.signed {
             return false;
         }
-        if ![0, source_tag(keys, source)].contains(&self.cookie.source) {
-            return false;
-        }
+        [0, source_tag(keys, source)].contains(&self.cookie.source) && self.leads_on(keys, request)
+    }
+
+    /// The peer that a request goes to because its dialog leads there, if we may be asked there who
+    /// we are.
+    pub(crate) fn peer_ahead(&self, keys: &Keys, request: &Message<'_>) -> Option<Tag> {
+        let leads_there = self.cookie.peer != 0 && self.signed && self.leads_on(keys, request);
+        leads_there.then_some(self.cookie.peer)
+    }
+
+    /// Whether a request goes where its dialog leads.
+    fn leads_on(&self, keys: &Keys, request: &Message<'_>) -> bool {
         let next = self.next(request);
         let target = self.strict_target.as_deref().unwrap_or(request.request_uri());
         let target = Uri::parse(target).ok();

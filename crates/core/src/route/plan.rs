@@ -9,6 +9,7 @@ use crate::route::rules::Redirection;
 use crate::snapshot::Snapshot;
 use crate::time::Instant;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
@@ -68,6 +69,8 @@ pub struct PlannedBranch {
     pub route: Box<[u8]>,
     /// The rule that produced it.
     pub rule: Rule,
+    /// The peer that a route of the configuration sends it to.
+    pub peer: Option<Arc<str>>,
     /// Other flows to the same device, the best one first: each is tried only if the one before
     /// did not lead there (RFC 5626 §7).
     pub other_flows: Vec<Self>,
@@ -228,7 +231,7 @@ impl PlannedBranch {
     /// One that has neither a Path nor other flows.
     pub fn new(target: &[u8], way: Way, rule: Rule) -> Self {
         let (route, other_flows) = (Box::default(), Vec::new());
-        Self { target: target.into(), way, route, rule, other_flows }
+        Self { target: target.into(), way, route, rule, peer: None, other_flows }
     }
 
     /// Whether it goes to where a user of ours registered.
@@ -268,7 +271,8 @@ impl PlannedBranch {
             _ => binding.contact.clone(),
         };
         let rule = Rule::Registered { q: binding.q };
-        Some(Self { target, way, route: binding.path.clone(), rule, other_flows: Vec::new() })
+        let (route, other_flows) = (binding.path.clone(), Vec::new());
+        Some(Self { target, way, route, rule, peer: None, other_flows })
     }
 }
 

@@ -5,6 +5,7 @@
 use crate::snapshot::Peer;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// How the users of a domain of ours are served.
@@ -68,7 +69,7 @@ pub enum Action {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Upstream {
     /// The peer's name.
-    pub peer: String,
+    pub peer: Arc<str>,
     /// Its SIP URI.
     pub address: Box<[u8]>,
 }
@@ -98,7 +99,7 @@ impl Upstream {
     /// The peer as somebody to send to, if it says where.
     pub fn of(peer: &Peer) -> Option<Self> {
         let address = peer.address.clone()?;
-        Some(Self { peer: peer.name.clone(), address })
+        Some(Self { peer: peer.name.as_str().into(), address })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::route::plan::{Group, Place, Plan, PlannedBranch, Redirect, Rule, Way}
 use crate::route::rules::{Action, Route, Service, Upstream};
 use alloc::borrow::Cow;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Arguments;
 use ringway_wire::{Host, Uri};
@@ -175,7 +176,13 @@ pub(crate) fn stateless<'a>(
         }
     }
     let route = route_for(ours, method, &uri).filter(|route| route.stateless)?;
+    let logs_in = |to: &Upstream| {
+        let peers = &ours.snapshot.peers;
+        peers.iter().any(|peer| *peer.name == *to.peer && peer.login.is_some())
+    };
     match &route.action {
+        // Who asks who we are gets the request once more, and that needs it to be remembered.
+        Action::Forward(peers) if peers.iter().any(logs_in) => None,
         action @ (Action::Forward(_) | Action::Onward) => Some(Stateless::Route(action)),
         Action::Redirect(..) | Action::Refuse => None,
     }
@@ -220,7 +227,8 @@ fn user_and_domain<'m>(
 fn forward(ours: Ours<'_>, peers: &[Upstream], (target, uri): (&[u8], &Uri<'_>)) -> Plan {
     let group = |(at, upstream): (usize, &Upstream)| {
         let (target, way) = upstream_way(ours, upstream, (target, uri))?;
-        let branch = PlannedBranch::new(&target, way, Rule::Configured);
+        let mut branch = PlannedBranch::new(&target, way, Rule::Configured);
+        branch.peer = Some(Arc::clone(&upstream.peer));
         Some(Group { branches: [branch].into(), timeout_s: 0, is_substitute: at > 0 })
     };
     let groups: Vec<Group> = peers.iter().enumerate().filter_map(group).collect();

@@ -77,6 +77,7 @@ fn write(status: &StatusView, screen: &mut Screen<'_>) -> Result<(), Failure> {
         ("refused", counts(&counters.refused)),
         ("dropped", counts(&counters.dropped)),
         ("auth failures", counts(&counters.auth_failures)),
+        ("peer logins", counts(&counters.peer_logins)),
         ("registered", counts(&counters.registrations)),
         ("calls so far", counts(&counters.calls)),
         ("so far", counts(&counters.connections)),

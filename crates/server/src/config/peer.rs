@@ -100,6 +100,7 @@ pub(crate) const fn empty_peer() -> Peer {
         may_register: false,
         trust_identity: false,
         trust_udp: false,
+        login: None,
         address: None,
     }
 }

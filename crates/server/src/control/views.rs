@@ -271,6 +271,8 @@ pub struct CountersView {
     pub dropped: BTreeMap<String, u64>,
     /// Wrong answers to challenges, by reason.
     pub auth_failures: BTreeMap<String, u64>,
+    /// Questions of peers who we are, by what came of them.
+    pub peer_logins: BTreeMap<String, u64>,
     /// Changes of registrations, by kind.
     pub registrations: BTreeMap<String, u64>,
     /// Calls begun, rung, answered and ended, by end.
@@ -296,6 +298,7 @@ impl CountersView {
             refused: table(&counters.refused),
             dropped: table(&counters.dropped),
             auth_failures: table(&counters.auth_failures),
+            peer_logins: table(&counters.logins),
             registrations: table(&counters.registrations),
             calls: table(&counters.calls),
             connections: doors::connections(metrics),

@@ -8,6 +8,7 @@ use crate::world::{Noticed, World};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::Command;
 use ringway_core::flow::Transport;
+use ringway_core::identity::PeerLogin;
 use ringway_core::snapshot::{Algorithm, Peer};
 use ringway_core::time::Duration;
 use std::net::SocketAddr;
@@ -130,6 +131,7 @@ impl Stage {
             let networks = vec![(ip, if ip.is_ipv4() { 32 } else { 128 })];
             let may_register = step.says("may-register");
             let trust_identity = step.says("trust-identity");
+            let login = step.option("login").map(login).transpose()?;
             self.snapshot.peers.push(Peer {
                 name: name.to_owned(),
                 networks,
@@ -137,6 +139,7 @@ impl Stage {
                 trust_identity,
                 address: Some(format!("sip:{}", self.phones[at].address).as_bytes().into()),
                 trust_udp: !step.says("tcp-only"),
+                login,
                 ..Peer::default()
             });
             self.publish();
@@ -267,6 +270,13 @@ fn duration(step: &Step, name: &str) -> Result<Option<Duration>, String> {
     let Some(value) = step.option(name) else { return Ok(None) };
     let ms = milliseconds(value).ok_or_else(|| format!("{name} is a time, as 20ms"))?;
     Ok(Some(Duration::from_millis(ms)))
+}
+
+/// `USER:PASSWORD@REALM`.
+fn login(text: &str) -> Result<PeerLogin, String> {
+    let parts = text.rsplit_once('@').and_then(|(who, realm)| Some((who.split_once(':')?, realm)));
+    let ((user, password), realm) = parts.ok_or("a login is USER:PASSWORD@REALM")?;
+    Ok(PeerLogin::new(user.as_bytes(), realm.as_bytes(), password.as_bytes()))
 }
 
 fn algorithms(list: &str) -> Result<Vec<Algorithm>, String> {
