@@ -33,7 +33,7 @@ fn d1_nobody_registers_for_another() {
     assert_eq!(statuses(&world.log_in(STRANGER, "alice", &text)), [403]);
     assert_eq!(statuses(&world.receive(EDGE, &text)), [404]);
     // Nor for somebody whose account is disabled, whoever asks.
-    let mut gone = world::account("carol");
+    let mut gone = account("carol");
     gone.enabled = false;
     world.snapshot.accounts.put(gone);
     world.use_snapshot();

@@ -7,7 +7,7 @@ use ringway_core::boundary::{Input, Outbox, Output};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, Listener, SocketId, Transport};
 use ringway_core::keys::Keys;
 use ringway_core::node::{Node, Setup, home_of};
-use ringway_core::route::rules::{Action, Route};
+use ringway_core::route::rules::{Action, Route, Upstream};
 use ringway_core::snapshot::{Peer, Snapshot};
 use ringway_core::time::{Duration, Instant};
 use ringway_wire::{Framing, Index, parse};
@@ -58,14 +58,18 @@ fn snapshot() -> Snapshot {
         trust_udp: true,
         ..Peer::default()
     }];
-    snapshot.routes = vec![Route {
+    let route = |prefix: &[u8], action| Route {
         name: "out".into(),
         domain: None,
-        prefix: [].into(),
+        prefix: prefix.into(),
         methods: Vec::new(),
-        action: Action::Onward,
+        action,
         stateless: true,
-    }];
+    };
+    let gateway =
+        |name: &str| Upstream { peer: name.into(), address: (*b"sip:203.0.113.9:5070").into() };
+    let to = Action::Forward(vec![gateway("one"), gateway("two")]);
+    snapshot.routes = vec![route(b"", Action::Onward), route(b"+", to)];
     snapshot
 }
 
@@ -108,9 +112,9 @@ impl Server {
     }
 }
 
-fn request(method: &str, transport: &str, more: &str) -> String {
+fn request((method, uri): (&str, &str), transport: &str, more: &str) -> String {
     format!(
-        "{method} sip:bob@203.0.113.9:5070 SIP/2.0\r\n\
+        "{method} {uri} SIP/2.0\r\n\
          Via: SIP/2.0/{transport} client.example:5062;branch=z9hG4bKa1;rport\r\n\
          Max-Forwards: 70\r\nFrom: \"Alice\" <sip:alice@far.example>;tag=f\r\n\
          To: <sip:bob@203.0.113.9>\r\nCall-ID: one@far.example\r\nCSeq: 1 {method}\r\n\
@@ -131,6 +135,7 @@ fn answer(request: &str, status: &str) -> String {
 fn main() {
     let (datagram, stream) = (Framing::Datagram, Framing::Stream);
     let next = flow(0, "203.0.113.9:5070");
+    let direct = "sip:bob@203.0.113.9:5070";
     for (method, socket, transport, framing, more) in [
         ("OPTIONS", 0, "UDP", datagram, ""),
         ("OPTIONS", 1, "TCP", stream, "Privacy: id\r\nP-Preferred-Identity: <sip:x@y>\r\n"),
@@ -142,10 +147,16 @@ fn main() {
     ] {
         let mut server = Server::new();
         let from = flow(socket, "198.51.100.7:5062");
-        let request = request(method, transport, more);
+        // What has a Route goes there, and a number to one of the peers.
+        let uri = match (more.starts_with("Route"), method) {
+            (true, _) => "sip:bob@far.example",
+            (false, "ACK" | "CANCEL") => "sip:+4930@far.example",
+            (false, _) => direct,
+        };
+        let request = request((method, uri), transport, more);
         server.take(from, framing, request.as_bytes());
         let passed = server.sent();
-        assert!(passed.contains("203.0.113.9"), "{passed}");
+        assert!(passed.starts_with(&format!("{method} {uri} SIP/2.0\r\n")), "{passed}");
         let answers = ["180 Ringing", "200 OK"].map(|status| answer(&passed, status));
         // Counters of a kind are made when it first comes.
         for answer in &answers {
