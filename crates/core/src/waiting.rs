@@ -30,6 +30,11 @@ pub(crate) enum Waiting {
         /// How its domain is served.
         service: Service,
     },
+    /// A group whose contacts are being looked up again.
+    LookedAgain {
+        /// Its context.
+        context: Id<ResponseContext>,
+    },
     /// A branch whose next hop is being looked up.
     Resolved {
         /// Its context.
@@ -115,6 +120,12 @@ impl Node {
             }
             (Waiting::Spent { context } | Waiting::Located { context, .. }, _) => {
                 self.no_answer(now, context, out);
+            }
+            (Waiting::LookedAgain { context }, Answer::Located(bindings)) => {
+                self.on_looked_again(now, context, Some(&bindings), out);
+            }
+            (Waiting::LookedAgain { context }, _) => {
+                self.on_looked_again(now, context, None, out);
             }
             (Waiting::Resolved { context, branch, planned, share }, answer) => {
                 let flows = match answer {

@@ -99,6 +99,8 @@ impl Node {
         let mut room = limits::BRANCHES_PER_REQUEST.saturating_sub(tried + waiting);
         let mut found = false;
         for mut group in groups.into_iter().rev() {
+            // The user who was called first has none of these contacts.
+            group.looks_again = false;
             group.branches.truncate(room);
             room -= group.branches.len();
             if !group.branches.is_empty() {

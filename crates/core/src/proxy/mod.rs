@@ -29,6 +29,7 @@ pub(crate) mod session_id;
 pub(crate) mod cancel;
 pub(crate) mod ack;
 pub(crate) mod targets;
+mod late_group;
 mod unreachable;
 pub(crate) mod stateless;
 pub(crate) mod way_back;

@@ -43,6 +43,8 @@ pub(crate) struct ResponseContext {
     pub(crate) otherwise: Reject,
     /// The users that redirections led to.
     pub(crate) followed: Vec<AddressOfRecord>,
+    /// The contacts of the next group are being looked up again.
+    pub(crate) looking_again: bool,
     /// The branches tried so far.
     pub(crate) branches: Vec<Branch>,
     /// A final response has gone back.

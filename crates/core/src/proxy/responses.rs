@@ -275,11 +275,11 @@ impl Node {
     // "Otherwise, the proxy MUST forward a response from the responses stored in the response"
     pub(crate) fn conclude(&mut self, now: Instant, id: Id<ResponseContext>, out: &mut Outbox) {
         let Some(context) = self.contexts.find_mut(id) else { return };
-        if context.answered {
+        if context.answered || context.looking_again {
             return;
         }
         if !context.closed && !context.has_6xx() && context.is_next_groups_turn() {
-            return self.next_group(now, id, out);
+            return self.next_groups_turn(now, id, out);
         }
         if !context.all_done() {
             return;

@@ -78,6 +78,7 @@ impl Node {
             groups: Default::default(),
             otherwise: Reject::TemporarilyUnavailable,
             followed: Vec::new(),
+            looking_again: false,
             branches: Vec::new(),
             answered: false,
             closed: false,

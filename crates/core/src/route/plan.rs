@@ -55,6 +55,9 @@ pub struct Group {
     pub timeout_s: u32,
     /// Only tried if nobody was reached before: another answer counts, even a no.
     pub is_substitute: bool,
+    /// Its contacts are looked up again when its turn comes: by then a phone may have come back
+    /// over another connection, or be gone.
+    pub looks_again: bool,
 }
 
 /// One branch.
@@ -67,6 +70,8 @@ pub struct PlannedBranch {
     /// Route values that go in front of those it has: the Path of a contact (RFC 3327 §5.4). May
     /// be empty.
     pub route: Box<[u8]>,
+    /// The device it leads to, as in [`Binding::instance`]; may be empty.
+    pub device: Box<[u8]>,
     /// The rule that produced it.
     pub rule: Rule,
     /// The peer that a route of the configuration sends it to.
@@ -141,7 +146,12 @@ impl Plan {
     /// One branch.
     pub fn single(target: &[u8], way: Way, rule: Rule) -> Self {
         let branch = PlannedBranch::new(target, way, rule);
-        let group = Group { branches: [branch].into(), timeout_s: 0, is_substitute: false };
+        let group = Group {
+            branches: [branch].into(),
+            timeout_s: 0,
+            is_substitute: false,
+            looks_again: false,
+        };
         let otherwise = Reject::TemporarilyUnavailable;
         Self { groups: [group].into(), otherwise, redirect: None }
     }
@@ -178,6 +188,7 @@ impl Plan {
                         branches: [branch].into(),
                         timeout_s,
                         is_substitute: false,
+                        looks_again: !groups.is_empty(),
                     });
                 }
             }
@@ -230,8 +241,8 @@ pub(crate) fn devices_of(bindings: &[Binding]) -> Vec<Vec<&Binding>> {
 impl PlannedBranch {
     /// One that has neither a Path nor other flows.
     pub fn new(target: &[u8], way: Way, rule: Rule) -> Self {
-        let (route, other_flows) = (Box::default(), Vec::new());
-        Self { target: target.into(), way, route, rule, peer: None, other_flows }
+        let (route, device, other_flows) = (Box::default(), Box::default(), Vec::new());
+        Self { target: target.into(), way, route, device, rule, peer: None, other_flows }
     }
 
     /// Whether it goes to where a user of ours registered.
@@ -271,8 +282,8 @@ impl PlannedBranch {
             _ => binding.contact.clone(),
         };
         let rule = Rule::Registered { q: binding.q };
-        let (route, other_flows) = (binding.path.clone(), Vec::new());
-        Some(Self { target, way, route, rule, peer: None, other_flows })
+        let (route, device) = (binding.path.clone(), binding.instance.clone());
+        Some(Self { target, way, route, device, rule, peer: None, other_flows: Vec::new() })
     }
 }
 

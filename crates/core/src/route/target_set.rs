@@ -229,7 +229,12 @@ fn forward(ours: Ours<'_>, peers: &[Upstream], (target, uri): (&[u8], &Uri<'_>))
         let (target, way) = upstream_way(ours, upstream, (target, uri))?;
         let mut branch = PlannedBranch::new(&target, way, Rule::Configured);
         branch.peer = Some(Arc::clone(&upstream.peer));
-        Some(Group { branches: [branch].into(), timeout_s: 0, is_substitute: at > 0 })
+        Some(Group {
+            branches: [branch].into(),
+            timeout_s: 0,
+            is_substitute: at > 0,
+            looks_again: false,
+        })
     };
     let groups: Vec<Group> = peers.iter().enumerate().filter_map(group).collect();
     Plan { groups, otherwise: Reject::NextHopFailed, redirect: None }
