@@ -66,6 +66,8 @@ pub struct Metrics {
     pub dns_refused: AtomicU64,
     /// Answers taken from before because nobody answers now.
     pub dns_stale: AtomicU64,
+    /// Domains whose NAPTR records named TLS, and then did not.
+    pub dns_tls_withdrawn: AtomicU64,
     /// Look-ups that were not begun because too many are under way.
     pub lookups_refused: AtomicU64,
     /// Next hops that failed, so that others are tried before them.
@@ -165,7 +167,7 @@ pub fn connection_counters(shell: &Metrics) -> [(&'static str, u64); 12] {
     ]
 }
 
-fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 35] {
+fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 36] {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     [
         ("ringway_datagrams_received_total", read(&shell.datagrams_received)),
@@ -197,6 +199,7 @@ fn shell_counters(shell: &Metrics) -> [(&'static str, u64); 35] {
         ("ringway_dns_failures_total", read(&shell.dns_failures)),
         ("ringway_dns_refused_total", read(&shell.dns_refused)),
         ("ringway_dns_stale_total", read(&shell.dns_stale)),
+        ("ringway_dns_tls_withdrawn_total", read(&shell.dns_tls_withdrawn)),
         ("ringway_lookups_refused_total", read(&shell.lookups_refused)),
         ("ringway_next_hops_failed_total", read(&shell.next_hops_failed)),
         ("ringway_trace_lost_total", read(&shell.trace_lost)),

@@ -174,6 +174,37 @@ fn naptr_srv_and_addresses_lead_to_the_next_hop() {
     server.shutdown(Duration::ZERO);
 }
 
+// RFC 3263 §7: who forges an answer may take TLS off a domain, and somebody shall hear of it.
+#[test]
+fn a_domain_that_names_tls_no_more_raises_an_alarm() {
+    let far = Far::answering(OK);
+    let port = far.at.port();
+    let zone = |is_forged: bool| {
+        move |name: &str, kind| match (name, kind) {
+            ("a.test", RecordType::NAPTR) => {
+                let plain = naptr("a.test", "SIP+D2U", "_sip._udp.b.test");
+                let secure = naptr("a.test", "sips+D2T", "_sips._tcp.b.test");
+                let all = if is_forged { vec![plain] } else { vec![plain, secure] };
+                Reply::Say(all.into_iter().map(|record| lasting(record, 0)).collect())
+            }
+            _ => whole(name, kind, port),
+        }
+    };
+    let name_server = Zone::start(zone(false));
+    let server = serve_with(&name_server);
+    let phone = Phone::of(&server);
+    let alarms = || server.engine().metrics().dns_tls_withdrawn.load(Ordering::Relaxed);
+    for (is_forged, expected) in [(false, 0), (true, 1), (true, 1)] {
+        name_server.say(zone(is_forged));
+        phone.reaches("sip:bob@a.test");
+        assert_eq!(alarms(), expected);
+        // What it said counts for at least so long.
+        thread::sleep(Duration::from_millis(2_050));
+    }
+    assert_eq!(name_server.asked("a.test", RecordType::NAPTR), 3);
+    server.shutdown(Duration::ZERO);
+}
+
 // RFC 3263 §4.2, without NAPTR and without SRV, and over an alias that the server does not follow.
 #[test]
 fn every_step_may_be_missing() {

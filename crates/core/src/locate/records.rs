@@ -39,6 +39,23 @@ pub enum Records {
     Nothing,
 }
 
+impl Records {
+    /// Whether this answer, which comes after `earlier` to the same question, no longer says that
+    /// the domain is reached over TLS as well.
+    //= RFC 3263 7
+    // "such records were present, but in later queries cease to appear, it is a"
+    pub fn withdraws_tls(&self, earlier: &Self) -> bool {
+        earlier.offers_tls() && !self.offers_tls()
+    }
+
+    fn offers_tls(&self) -> bool {
+        let is_secure = |record: &Naptr| {
+            record.service.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("SIPS+"))
+        };
+        matches!(self, Self::Naptr(records) if records.iter().any(is_secure))
+    }
+}
+
 /// A NAPTR record (RFC 3403 §4.1), as far as RFC 3263 §4.1 makes use of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Naptr {

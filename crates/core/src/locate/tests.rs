@@ -250,6 +250,32 @@ fn naptr_records_that_are_not_for_us() {
     }
 }
 
+#[test]
+//= RFC 3263 7 type=test
+fn a_domain_withdraws_tls_if_it_named_it_before() {
+    let zone = Zone::new(
+        "plain NAPTR 1 1 s SIP+D2T - x.example
+         tls NAPTR 1 1 s sips+D2T - x.example
+         web NAPTR 1 1 s SIPS+D2W - x.example
+         both NAPTR 1 1 s SIP+D2U - x.example
+         both NAPTR 2 1 s SIPS+D2T - x.example
+         other NAPTR 1 1 u E2U+sip !^.*$!sip:x@y! .",
+    );
+    let said = |name: &str| zone.answer(&Query { name: name.into(), kind: Kind::Naptr });
+    for (earlier, later, expected) in [
+        ("both", "plain", true),
+        ("tls", "nothing", true),
+        ("web", "other", true),
+        ("both", "tls", false),
+        ("tls", "both", false),
+        ("plain", "nothing", false),
+        ("nothing", "plain", false),
+        ("plain", "tls", false),
+    ] {
+        assert_eq!(said(later).withdraws_tls(&said(earlier)), expected, "{earlier}, {later}");
+    }
+}
+
 // RFC 7118 §6.
 #[test]
 fn websockets_are_found_by_naptr_alone() {

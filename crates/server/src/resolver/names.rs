@@ -197,7 +197,16 @@ impl Asked {
         let now = Instant::now();
         match said {
             Some((records, ttl)) => {
-                self.names.table().cache.answered(now, self.query.clone(), records, ttl);
+                let mut table = self.names.table();
+                let earlier = table.cache.stale(&self.query, now);
+                let is_worse = earlier.is_some_and(|earlier| records.withdraws_tls(&earlier));
+                table.cache.answered(now, self.query.clone(), records, ttl);
+                drop(table);
+                if is_worse {
+                    count(&self.names.metrics.dns_tls_withdrawn);
+                    let name = &*self.query.name;
+                    warn!(event = "tls_withdrawn", name, "it named TLS before: is this forged?");
+                }
             }
             None => {
                 count(&self.names.metrics.dns_failures);
