@@ -122,8 +122,6 @@ impl Node {
     /// Sends a request on at once, or asks where it goes. `false`: it is to have state.
     //= RFC 3261 16.11
     // "A stateless proxy MUST follow the request processing steps described"
-    //= RFC 3261 16.11
-    // "A stateless proxy MUST follow the request processing steps described"
     pub(crate) fn pass(
         &mut self,
         now: Instant,
