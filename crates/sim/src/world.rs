@@ -390,18 +390,16 @@ impl World {
                         Some(sabotage) => sabotage(flow, bytes),
                     };
                     for (flow, bytes) in messages {
-                        let sent = self.send(flow, bytes.clone());
-                        match on_failure.filter(|_| !sent) {
-                            Some(TransactionRef::Elsewhere(remote)) => {
-                                let connection = ConnectionId::NONE;
-                                self.send(Flow { remote, connection, ..flow }, bytes);
+                        let flow = match on_failure {
+                            Some(TransactionRef::Elsewhere(remote)) if !self.is_open(&flow) => {
+                                Flow { remote, connection: ConnectionId::NONE, ..flow }
                             }
-                            Some(transaction) => {
-                                let failed =
-                                    Happening::Undelivered { life, partition, transaction };
-                                self.agenda.add(self.now, failed);
-                            }
-                            None => {}
+                            _ => flow,
+                        };
+                        let sent = self.send(flow, bytes);
+                        if let (false, Some(transaction)) = (sent, on_failure) {
+                            let failed = Happening::Undelivered { life, partition, transaction };
+                            self.agenda.add(self.now, failed);
                         }
                     }
                 }
@@ -413,6 +411,10 @@ impl World {
                 Wish::Event(partition, event) => self.events.push((self.now, partition, event)),
             }
         }
+    }
+
+    fn is_open(&self, flow: &Flow) -> bool {
+        self.connections.get(&flow.connection).is_some_and(|line| line.server.open)
     }
 
     fn send(&mut self, flow: Flow, bytes: Vec<u8>) -> bool {

@@ -84,6 +84,7 @@ fn much_happens_in_them() {
             &seen,
             &[
                 "a fork",
+                "a request without state",
                 "a re-INVITE",
                 "a CANCEL",
                 "a second 2xx",

@@ -10,6 +10,7 @@ use crate::random::phone::{DOMAIN, Kind};
 use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::boundary::{Command, Write};
+use ringway_core::route::rules::{Action, Route, Service};
 use ringway_core::snapshot::{Algorithm, Peer, Snapshot};
 use ringway_core::time::Duration;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -43,6 +44,18 @@ pub(crate) fn snapshot(random: &mut Random) -> Snapshot {
     snapshot.settings.expires_min_s = 5;
     if random.permille(500) {
         snapshot.settings.algorithms = [Algorithm::Sha256, Algorithm::Md5].into();
+    }
+    // What trunks send passes without state.
+    if random.permille(200) {
+        snapshot.services.insert(DOMAIN.as_bytes().into(), Service::Stateless);
+        snapshot.routes.push(Route {
+            name: "onward".into(),
+            domain: None,
+            prefix: Box::default(),
+            methods: Vec::new(),
+            action: Action::Onward,
+            stateless: true,
+        });
     }
     for n in 0..USERS {
         account(&format!("user{n}"), true).into_iter().for_each(|a| snapshot.accounts.put(a));
@@ -238,6 +251,9 @@ impl Life {
                     false
                 }
                 Kind::Peer => {
+                    if !self.snapshot.routes.is_empty() {
+                        self.watch.without_state.insert(phone.endpoint);
+                    }
                     networks.push((ip, if ip.is_ipv4() { 32 } else { 128 }));
                     true
                 }

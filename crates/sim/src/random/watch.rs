@@ -41,6 +41,8 @@ pub(crate) struct Asked {
     pub(crate) trusted: bool,
     /// Whether the server began a transaction for it, as far as that can be seen.
     tried: bool,
+    /// Whether it was sent on without state: what becomes of it is for others to see to.
+    pub(crate) stateless: bool,
     cancelled: bool,
     final_status: Option<u16>,
     /// Responses that came for it, and those that were sent on: status, To tag, body.
@@ -72,6 +74,8 @@ struct Sent {
 pub(crate) struct Watch {
     /// Whose requests may be sent on.
     pub(crate) trusted: BTreeSet<EndpointId>,
+    /// Whose are sent on without state: each is judged for itself.
+    pub(crate) without_state: BTreeSet<EndpointId>,
     /// Whose never, not even inside of dialogs: they have none.
     pub(crate) strangers: BTreeSet<IpAddr>,
     pub(crate) asked: BTreeMap<Key, Asked>,
@@ -114,13 +118,16 @@ impl Watch {
         {
             invite.cancelled = true;
         }
-        let trusted = wire.endpoint.is_some_and(|who| self.trusted.contains(&who));
+        let is_in =
+            |all: &BTreeSet<EndpointId>| wire.endpoint.is_some_and(|who| all.contains(&who));
+        let (trusted, stateless) = (is_in(&self.trusted), is_in(&self.without_state));
         let asked = self.asked.entry(key).or_insert_with(|| Asked {
             sip: sip.clone(),
             from: BTreeSet::new(),
             since: wire.at,
             trusted,
             tried: false,
+            stateless,
             cancelled: false,
             final_status: None,
             heard: BTreeMap::new(),
@@ -174,6 +181,7 @@ impl Watch {
             return broken("it is from a stranger".into());
         }
         asked.tried = true;
+        asked.stateless |= passes(vias[0]);
         let (own, inside) = (key(sip, 0), sip.tag("To").is_some());
         if !self.sent.contains_key(&own) {
             let name = match (method, inside) {
@@ -182,6 +190,7 @@ impl Watch {
                     if sip.uri().contains(ELSEWHERE) { "a failover" } else { "a fork" }
                 }
                 ("ACK", _) => "the ACK of a 2xx",
+                _ if passes(vias[0]) => "a request without state",
                 _ => "another request",
             };
             *self.seen.entry(name).or_default() += 1;
@@ -205,7 +214,8 @@ impl Watch {
         if known.asked != from {
             return broken("two requests have one branch".into());
         }
-        if known.since == at && asked.final_status.is_some() && method != "ACK" {
+        let is_late = known.since == at && asked.final_status.is_some();
+        if is_late && method != "ACK" && !asked.stateless {
             return broken("a new branch after the final response".into());
         }
         Ok(())
@@ -283,6 +293,10 @@ impl Watch {
             }
         }
         asked.tried |= status == 100;
+        // What the far side says passes in the order in which it comes.
+        if asked.stateless {
+            return Ok(());
+        }
         if status < 200 {
             return match asked.final_status.filter(|_| is_invite) {
                 Some(_) => broken("after the final response"),
@@ -353,14 +367,16 @@ impl Watch {
     pub(crate) fn settled(&self) -> Result<(), Broken> {
         for ((_, method), asked) in &self.asked {
             let call_id = asked.sip.get("Call-ID").unwrap_or_default();
-            if method == "INVITE" && asked.tried && asked.final_status.is_none() {
+            let has_state = asked.tried && !asked.stateless;
+            if method == "INVITE" && has_state && asked.final_status.is_none() {
                 return Err(Broken::new(call_id, "an INVITE that never ended"));
             }
         }
         for ((branch, method), sent) in &self.sent {
             let rings =
                 sent.provisional && sent.final_status.is_none() && !sent.cancelled && !sent.lost;
-            if method == "INVITE" && rings {
+            let has_state = |asked: &Asked| !asked.stateless;
+            if method == "INVITE" && rings && self.asked.get(&sent.asked).is_none_or(has_state) {
                 let what = format!("the branch {branch} was left ringing");
                 return Err(Broken::new(&sent.call_id, what));
             }
@@ -368,12 +384,18 @@ impl Watch {
         Ok(())
     }
 
-    /// The server starts anew: it knows nothing of what was before.
+    /// The server starts anew: it knows nothing of what was before, and needs to know nothing of
+    /// what has no state.
     pub(crate) fn forget(&mut self) {
-        self.asked.clear();
-        self.sent.clear();
+        self.asked.retain(|_, asked| asked.stateless);
+        self.sent.retain(|_, sent| self.asked.contains_key(&sent.asked));
         self.resolved.clear();
     }
+}
+
+/// Whether a Via of the server is of a request that it keeps no state of.
+pub(crate) fn passes(via: &str) -> bool {
+    param(via, "flow").is_some()
 }
 
 /// Whether a request was for the server itself.
