@@ -96,9 +96,18 @@ impl Phone {
         let user = self.aor.split('@').next().unwrap_or("");
         let transport = match self.transport {
             Transport::Udp => "",
+            Transport::Ws => ";transport=ws",
             _ => ";transport=tcp",
         };
-        format!("sip:{user}@{}{transport}", self.address)
+        format!("sip:{user}@{}{transport}", self.place())
+    }
+
+    /// What it says of where it is: a browser does not know (RFC 7118 §5, appendix B).
+    fn place(&self) -> String {
+        match self.transport {
+            Transport::Ws => format!("{}.invalid", self.name),
+            _ => self.address.to_string(),
+        }
     }
 
     /// The call with this label, or the current one.
@@ -159,7 +168,7 @@ impl Phone {
     }
 
     pub(crate) fn via(&self, branch: &str) -> String {
-        format!("SIP/2.0/{} {};branch={branch};rport", self.transport.via_name(), self.address)
+        format!("SIP/2.0/{} {};branch={branch};rport", self.transport.via_name(), self.place())
     }
 
     /// The ACK of the last INVITE (RFC 3261 §13.2.2.4, §17.1.1.3).

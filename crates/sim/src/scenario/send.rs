@@ -254,8 +254,12 @@ impl Phone {
 
     /// Whether a Route is a listener of the server's that this phone can send to.
     fn reaches(&self, route: &str) -> bool {
-        let over_tcp = route.to_ascii_lowercase().contains("transport=tcp");
-        route.contains(&self.proxy.to_string()) && over_tcp == self.transport.is_reliable()
+        let says = |name: &str| route.to_ascii_lowercase().contains(&format!("transport={name}"));
+        let its = match self.transport.is_reliable() {
+            true => says(self.transport.uri_name()),
+            false => !says("tcp") && !says("ws"),
+        };
+        its && route.contains(&self.proxy.to_string())
     }
 
     /// Chooses the dialog with this phone.

@@ -17,6 +17,8 @@ pub(crate) const PROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(19
 pub(crate) const PROXY6: SocketAddr =
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 5060);
 
+/// Where it listens for browsers.
+const WEB_PORT: u16 = 80;
 /// The partitions of the server.
 const PARTITIONS: u32 = 4;
 /// What the passwords are that nobody chose.
@@ -34,10 +36,10 @@ impl Stage {
     /// A server that knows no domain, and nobody else.
     pub(crate) fn new() -> Self {
         let listen = |transport, local| Listener { transport, local, advertised: None };
-        let listeners = [PROXY, PROXY6]
-            .into_iter()
-            .flat_map(|at| [listen(Transport::Udp, at), listen(Transport::Tcp, at)])
-            .collect();
+        let both = [PROXY, PROXY6].into_iter();
+        let usual = both.clone().flat_map(|at| [Transport::Udp, Transport::Tcp].map(|t| (t, at)));
+        let web = both.map(|at| (Transport::Ws, SocketAddr::new(at.ip(), WEB_PORT)));
+        let listeners = usual.chain(web).map(|(transport, at)| listen(transport, at)).collect();
         let mut snapshot = Snapshot::default();
         snapshot.settings.expires_spread_percent = 0;
         snapshot.settings.nat_ping_s = 0;
@@ -91,12 +93,17 @@ impl Stage {
             };
             SocketAddr::new(ip, 5060)
         });
-        let proxy = if address.is_ipv4() { PROXY } else { PROXY6 };
+        let mut proxy = if address.is_ipv4() { PROXY } else { PROXY6 };
+        if transport == Transport::Ws {
+            proxy.set_port(WEB_PORT);
+        }
         let is_mine = |l: &Listener| l.transport == transport && l.local == proxy;
         let socket = self.world.server().listeners().iter().position(is_mine).unwrap_or(0);
         let endpoint = self.world.endpoint();
-        for transport in [Transport::Udp, Transport::Tcp] {
-            self.world.open(endpoint, transport, address);
+        // Nobody calls a browser.
+        let reached = [Transport::Udp, Transport::Tcp].into_iter();
+        for reached in reached.filter(|_| transport.may_be_opened()) {
+            self.world.open(endpoint, reached, address);
         }
         self.phones.push(Phone {
             name: name.to_owned(),

@@ -257,6 +257,7 @@ fn transport(step: &Step) -> Result<Transport, String> {
     match step.option("over") {
         None | Some("udp") => Ok(Transport::Udp),
         Some("tcp") => Ok(Transport::Tcp),
+        Some("ws") => Ok(Transport::Ws),
         Some(other) => Err(format!("`{other}` is no transport here")),
     }
 }
