@@ -90,6 +90,7 @@ fn much_happens_in_them() {
                 "a second 2xx",
                 "a 2xx after a CANCEL",
                 "a lost connection",
+                "an asserted identity",
             ],
         ),
         (&all.auth_failures, &["wrong_password", "unknown_user", "replay"]),
@@ -177,6 +178,22 @@ fn a_body_that_was_changed() {
         change((flow, bytes), ("INVITE", Some(180)), |sip| sip.body = sip.body.replace('0', "1"))
     });
     assert!(changed.contains("invented, or changed"), "{changed}");
+}
+
+#[test]
+fn an_identity_that_is_believed() {
+    let believed = tamper(|flow, bytes| {
+        change((flow, bytes), ("INVITE", None), |sip| {
+            sip.add("Remote-Party-ID", "<sip:boss@example.org>");
+        })
+    });
+    assert!(believed.contains("a claim was believed: Remote-Party-ID"), "{believed}");
+    let another = tamper(|flow, bytes| {
+        change((flow, bytes), ("MESSAGE", None), |sip| {
+            sip.add("P-Asserted-Identity", "<sip:user9@example.org>");
+        })
+    });
+    assert!(another.contains("it asserts"), "{another}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! it answer.
 
 use crate::random::client::{T1, T2};
+use crate::random::identity;
 use crate::random::phone::{Alarm, Phone, is_stream};
 use crate::random::talk::Dialog;
 use crate::scenario::sip::{Sip, uri_of};
@@ -214,6 +215,9 @@ impl Phone {
         }
         sip.add("Call-ID", asked.get("Call-ID").unwrap_or_default());
         sip.add("CSeq", asked.get("CSeq").unwrap_or_default());
+        if id.is_multiple_of(4) {
+            identity::claim_all(&mut sip);
+        }
         if status > 100 && asked.method() != "CANCEL" {
             sip.body = format!("answer {status} of {}\r\n", self.name);
         }

@@ -12,6 +12,7 @@
 mod answer;
 mod client;
 mod fate;
+mod identity;
 mod kept;
 mod ledger;
 mod names;

@@ -1,6 +1,7 @@
 //! What phones do of their own accord: register, call, talk, hang up, send this and that.
 
 use crate::random::client::State;
+use crate::random::identity;
 use crate::random::ledger::victim;
 use crate::random::phone::{Alarm, DOMAIN, ELSEWHERE, Kind, Phone, SERVER, socket, socket_named};
 use crate::scenario::sip::{Sip, uri_of};
@@ -202,6 +203,7 @@ impl Phone {
             let size = if large { 1_200 } else { 40 };
             sip.body = format!("{} {cseq} {}\r\n", call.id, "x".repeat(size));
         }
+        identity::claim(&mut self.random, &mut sip);
         let mine = dialog.is_none() || routes.first().is_some_and(|r| socket_named(r).is_some());
         let reachable = SERVER[usize::from(way.0 / 2)].is_ipv4() == self.address.is_ipv4();
         if !mine || !reachable {

@@ -3,6 +3,7 @@
 //! The watch sees what reaches the server and what leaves it, in that order, and remembers for
 //! each request that came in what was made of it. It knows nothing of how the server works.
 
+use crate::random::identity::is_asserted;
 use crate::random::phone::{ELSEWHERE, SERVER};
 use crate::scenario::sip::{Sip, param, uri_of};
 use crate::world::{EndpointId, OnWire};
@@ -173,8 +174,10 @@ impl Watch {
         let Some(asked) = self.asked.get_mut(&from) else {
             return broken("it was invented: nobody sent it".into());
         };
-        if let Err(what) = same_request(&asked.sip, sip) {
-            return broken(what);
+        match same_request(&asked.sip, sip).and_then(|()| is_asserted(&asked.sip, sip)) {
+            Err(what) => return broken(what),
+            Ok(true) => *self.seen.entry("an asserted identity").or_default() += 1,
+            Ok(false) => {}
         }
         let unknown = |from: &SocketAddr| self.strangers.contains(&from.ip());
         if asked.from.iter().any(unknown) || !asked.trusted && sip.tag("To").is_none() {
@@ -271,6 +274,9 @@ impl Watch {
         let babbler = self.babblers.contains(&flow.remote.ip()) && status >= 400;
         if let Err(what) = same_transaction(asked, flow, sip) {
             return if babbler { Ok(()) } else { broken(what) };
+        }
+        if let Err(what) = is_asserted(&asked.sip, sip) {
+            return broken(&what);
         }
         let (is_invite, words) = (method == "INVITE", words(status, sip));
         let ours = method == "CANCEL" || matches!(method, "REGISTER" | "OPTIONS") && kept(asked);
