@@ -259,7 +259,7 @@ impl Node {
                 self.refuse_new_while_draining(&admitted)?;
                 privacy::check(request)?;
                 let passing = Passing { request, route: &admitted.route, source: flow };
-                if admitted.caller.is_none() && self.pass(now, passing, out)? {
+                if self.pass(now, passing, out)? {
                     return Ok(()); // §16.11
                 }
                 self.begin(now, flow, request, admitted, out) // §16.5, §16.6

@@ -171,7 +171,7 @@ fn e2_f1_a_response_whose_request_did_not_pass_goes_nowhere() {
 }
 
 #[test]
-fn f1_nobody_but_peers_and_dialogs_is_served_without_state() {
+fn f1_nobody_but_peers_is_served_without_state() {
     let mut world = stateless_world();
     let uri = "sip:bob@203.0.113.9";
     let from_us = |method| request(method, uri, VIA).replace("sip:a@far", "sip:alice@example");

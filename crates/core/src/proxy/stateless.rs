@@ -1,7 +1,7 @@
 //! RFC 3261 §16.11: requests that pass without leaving anything behind.
 //!
-//! Only who needs no challenge is served like this, peers and dialogs that were let through: who
-//! answers a challenge spends a nonce count with it, and its repetitions would spend it again.
+//! Only peers are served like this, who need no challenge: who answers one spends a nonce count
+//! with it, and its repetitions would spend it again.
 //! Where a request goes depends on itself and on what is configured or registered, so that what
 //! comes again, and the CANCEL and the ACK that belong to it, take the same way with the same
 //! branch (`docs/decisions/0020-stateless.md`).
@@ -105,10 +105,8 @@ impl Node {
         }
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let Ok(route) = OwnRoute::read(ours, request) else { return Ok(false) };
-        let may_pass = route.opens(&self.setup.keys, request, source.remote.ip())
-            || matches!(Caller::by_flow(&self.snapshot, &source), Caller::Peer(_));
         let passing = Passing { request, route: &route, source };
-        if !may_pass || service(ours, &passing).is_none() {
+        if service(ours, &passing).is_none() {
             return Ok(false);
         }
         //= RFC 3261 16.11
@@ -325,10 +323,11 @@ impl Node {
 
 /// How a request is served without state; `None`: it is to have state.
 fn service<'a>(ours: Ours<'a>, passing: &Passing<'_>) -> Option<Stateless<'a>> {
-    if !ours.snapshot.has_stateless() {
+    let Passing { request, route, ref source } = *passing;
+    let is_peer = || matches!(Caller::by_flow(ours.snapshot, source), Caller::Peer(_));
+    if !ours.snapshot.has_stateless() || !is_peer() {
         return None;
     }
-    let Passing { request, route, .. } = *passing;
     // What has a branch of RFC 2543 keeps its transaction: its response could not prove whose
     // it is, for the tag in To that §16.11 has us look at is new there.
     let via = request.top_via().ok()?;
