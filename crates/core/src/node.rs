@@ -294,13 +294,17 @@ impl Node {
         if let Some(aor) = &aor
             && Caller::is_device((keys, &self.snapshot), &flow, aor)
         {
-            let admitted = Admitted { route, caller: Some(aor.clone()), claim: None };
+            let caller = Some(aor.clone());
+            let admitted = Admitted { route, caller, claim: None, trusted: false };
             return if verified { Err(Reject::NotYourIdentity) } else { Ok(Some(admitted)) };
         }
-        let named = ours.realm_of(request);
-        let realm = named.or_else(|| ours.default_domain()).ok_or(Reject::NotOurDomain)?;
+        let realm = ours.realm_for(request).ok_or(Reject::NotOurDomain)?;
         let gate = Authentication { keys, snapshot: &self.snapshot, side: Side::Proxy, realm };
         match gate.verify(now, &flow, request) {
+            Verdict::Right(claim) if let Some(peer) = self.snapshot.peer_of(&claim.account) => {
+                let trusted = peer.trust_identity;
+                Ok(Some(Admitted { route, caller: None, claim: Some(claim), trusted }))
+            }
             Verdict::Right(claim) => {
                 let caller = Caller::Account(claim.account.clone());
                 let nameless = from.as_ref().is_some_and(is_anonymous);
@@ -309,7 +313,7 @@ impl Node {
                     return Err(Reject::NotYourIdentity);
                 }
                 let caller = Some(claim.account.clone());
-                Ok(Some(Admitted { route, caller, claim: Some(claim) }))
+                Ok(Some(Admitted { route, caller, claim: Some(claim), trusted: false }))
             }
             verdict => self.challenge(now, (flow, &gate), request, verdict, out).map(|()| None),
         }

@@ -73,6 +73,8 @@ pub struct Peer {
     pub certified: Vec<CertifiedName>,
     /// The SIP URI that requests for it are sent to.
     pub address: Option<Box<[u8]>>,
+    /// An account of ours: who proves to hold it is this peer, wherever it calls from.
+    pub account: Option<AddressOfRecord>,
     /// Who we are there, if it asks.
     pub login: Option<PeerLogin>,
     /// Whether it may also register anybody's contacts, at whatever address they name.
@@ -89,6 +91,11 @@ impl Snapshot {
     pub(crate) fn has_stateless(&self) -> bool {
         self.routes.iter().any(|route| route.stateless)
             || self.services.values().any(|service| *service == Service::Stateless)
+    }
+
+    /// The peer that whoever proves to hold this account is.
+    pub fn peer_of(&self, account: &AddressOfRecord) -> Option<&Peer> {
+        self.peers.iter().find(|peer| peer.account.as_ref() == Some(account))
     }
 
     /// How a domain of ours is served.

@@ -185,6 +185,9 @@ pub const PASSWORD_BYTES: usize = 256;
 pub const IMPORT_LINE: usize = 4_096;
 /// Refused lines that are named; whoever has more has the wrong file.
 pub const IMPORT_REFUSALS: usize = 1_000;
+/// Bytes of a file with one password: more than any password has, and a device that never ends does
+/// not fit.
+pub const SECRET_BYTES: u64 = 4_096;
 /// Bytes of a configuration: thousands of peers fit, and a device that never ends does not.
 pub const CONFIG_BYTES: u64 = 1 << 20;
 /// Mebibytes of messages that are kept to be shown later: those of thousands of calls.

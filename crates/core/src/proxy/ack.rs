@@ -189,7 +189,7 @@ impl Node {
         }
         // It has the credentials of the INVITE (§13.2.2.4), and they stay here, too.
         drop_own_credentials(ours, ack, &mut edit);
-        let crossing = Crossing { source: &source, next: &to, caller: None, registered: false };
+        let crossing = Crossing::between(&source, &to);
         crossing.edit(ours.snapshot, ack, &mut edit);
         edit.set_max_forwards(ack.max_forwards().map_or(limits::MAX_FORWARDS, |n| n - 1));
         edit.set_received(source.remote);

@@ -19,6 +19,8 @@ pub(crate) struct Crossing<'a> {
     pub(crate) next: &'a Flow,
     /// The account that proved to have sent it.
     pub(crate) caller: Option<&'a AddressOfRecord>,
+    /// Whether the request was proved to be from a peer that is trusted, whatever its address.
+    pub(crate) trusted: bool,
     /// Whether it goes to where a user of ours registered.
     pub(crate) registered: bool,
 }
@@ -65,15 +67,28 @@ const RULES: [(&[u8], Rule); 20] = [
     (b"origination-id", Rule::Inside),
 ];
 
-impl Crossing<'_> {
+impl<'a> Crossing<'a> {
+    /// Nothing is known but the way.
+    pub(crate) const fn between(source: &'a Flow, next: &'a Flow) -> Self {
+        Self { source, next, caller: None, trusted: false, registered: false }
+    }
+
+    fn believes(&self, snapshot: &Snapshot, message: &Message<'_>) -> bool {
+        trusts(snapshot, self.source) || self.trusted && message.is_request()
+    }
+
+    fn tells(&self, snapshot: &Snapshot, message: &Message<'_>) -> bool {
+        trusts(snapshot, self.next) || self.trusted && !message.is_request()
+    }
+
     /// Takes off what may not cross, and says in our own name who called.
     pub(crate) fn edit(&self, snapshot: &Snapshot, message: &Message<'_>, edit: &mut Editor<'_>) {
-        let believed = trusts(snapshot, self.source);
+        let believed = self.believes(snapshot, message);
         let private = Privacy::of(message);
         let others = message.headers().filter(|header| header.name == Name::Other);
         for (at, header) in others.enumerate() {
             let Some(rule) = rule_for(header.raw_name) else { continue };
-            let hears = || trusts(snapshot, self.next);
+            let hears = || self.tells(snapshot, message);
             let hidden = || says_private(header.value);
             let stays = match rule {
                 //= RFC 3325 6
@@ -112,7 +127,7 @@ impl Crossing<'_> {
         edit: &mut Editor<'_>,
     ) {
         let said = message.header(Name::PAssertedIdentity).is_some();
-        let hears = || trusts(snapshot, self.next);
+        let hears = || self.tells(snapshot, message);
         if !believed {
             match self.caller.filter(|_| hears() || self.registered && !hides(message, private)) {
                 Some(caller) => edit.set(Name::PAssertedIdentity, &written(snapshot, caller)),

@@ -39,6 +39,8 @@ pub(crate) struct Copy<'a> {
     pub(crate) route: &'a OwnRoute,
     /// … and which account proved to have sent it.
     pub(crate) caller: Option<&'a AddressOfRecord>,
+    /// Whether a peer of our trust domain proved to have sent it.
+    pub(crate) trusted: bool,
     /// The Request-URI it gets.
     pub(crate) target: &'a [u8],
     /// Route values that go in front of those it has.
@@ -148,6 +150,7 @@ impl<'a> Copy<'a> {
             source,
             route,
             caller,
+            trusted: context.trusted,
             target,
             path,
             registered,
@@ -190,7 +193,7 @@ impl<'a> Copy<'a> {
         if let Some(login) = self.login {
             login.edit(request, &mut edit);
         }
-        let crossing = Crossing { source, next, caller, registered };
+        let crossing = Crossing { source, next, caller, trusted: self.trusted, registered };
         crossing.edit(ours.snapshot, request, &mut edit);
         // §16.4, §16.6 steps 2 and 6.
         edit_routes(request, self.route, self.target, &mut edit);

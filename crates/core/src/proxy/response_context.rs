@@ -27,6 +27,8 @@ pub(crate) struct ResponseContext {
     pub(crate) flow: Flow,
     /// The account that proved to have sent it.
     pub(crate) caller: Option<AddressOfRecord>,
+    /// Whether a peer of our trust domain proved to have sent it.
+    pub(crate) trusted: bool,
     /// The request as received; gone once a final response went back.
     pub(crate) request: Option<StoredMessage>,
     /// How many Record-Route entries it had.

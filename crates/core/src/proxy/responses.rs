@@ -142,8 +142,8 @@ impl Node {
                 let mut bytes = Vec::new();
                 let mut edit = Editor::new(response);
                 edit.pop_via();
-                let crossing =
-                    Crossing { source, next: &context.flow, caller: None, registered: false };
+                let trusted = context.trusted;
+                let crossing = Crossing { trusted, ..Crossing::between(source, &context.flow) };
                 crossing.edit(&self.snapshot, response, &mut edit);
                 session_id::drop_malformed(response, &mut edit);
                 edit.finish(&mut bytes);
@@ -331,7 +331,8 @@ impl Node {
         let peer = login.map_or(0, |login| login.tag(&self.setup.keys));
         let sides = (&context.flow, context.record_routes, peer);
         record_route::face_callee(ours, response, sides, &mut edit);
-        let crossing = Crossing { source, next: &context.flow, caller: None, registered: false };
+        let trusted = context.trusted;
+        let crossing = Crossing { trusted, ..Crossing::between(source, &context.flow) };
         crossing.edit(&self.snapshot, response, &mut edit);
         session_id::drop_malformed(response, &mut edit);
         if context.flow.transport.is_reliable() {

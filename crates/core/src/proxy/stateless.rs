@@ -300,6 +300,7 @@ impl Node {
             source,
             route,
             caller: None,
+            trusted: false,
             target: &target.uri,
             path: &target.path,
             registered: target.registered,

@@ -28,16 +28,18 @@ use ringway_wire::{Message, Method, Name, NameAddr, StoredMessage, Uri};
 /// What the first half of a request's life found out.
 pub(crate) struct Admitted {
     pub(crate) route: OwnRoute,
-    /// The account that proved to have sent it.
+    /// The account that proved to have sent it, unless it is that of a peer.
     pub(crate) caller: Option<AddressOfRecord>,
-    /// The nonce count that it spends with this request.
+    /// The nonce count that is spent with this request.
     pub(crate) claim: Option<Claim>,
+    /// Whether the peer that proved to have sent it is of our trust domain.
+    pub(crate) trusted: bool,
 }
 
 impl Admitted {
     /// Its route is enough, or the peer that it comes from.
     pub(crate) fn by_way(route: OwnRoute) -> Self {
-        Self { route, caller: None, claim: None }
+        Self { route, caller: None, claim: None, trusted: false }
     }
 }
 
@@ -60,7 +62,7 @@ impl Node {
         if full {
             return Err(Reject::Overloaded);
         }
-        let Admitted { route, caller, claim } = admitted;
+        let Admitted { route, caller, claim, trusted } = admitted;
         let is_invite = matches!(request.method(), Method::Invite);
         if matches!(request.method(), Method::Bye) && route.signed {
             self.calls.bye(&self.setup.keys, request, &mut self.timers, out);
@@ -70,6 +72,7 @@ impl Node {
             server,
             flow,
             caller,
+            trusted,
             request: Some(request.to_stored()),
             record_routes: request.values(Name::RecordRoute).count(),
             route,

@@ -163,7 +163,7 @@ impl Node {
         if let Some(before) = before {
             record_route::face_callee(ours, response, (&flow, before, 0), &mut edit);
         }
-        let crossing = Crossing { source, next: &flow, caller: None, registered: false };
+        let crossing = Crossing::between(source, &flow);
         crossing.edit(&self.snapshot, response, &mut edit);
         session_id::drop_malformed(response, &mut edit);
         if flow.transport.is_reliable() {

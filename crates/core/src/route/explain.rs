@@ -57,7 +57,10 @@ fn decide(
         return Plan::refuse(Reject::Malformed("From"));
     };
     match ours.snapshot.accounts.find(&caller).filter(|account| account.enabled) {
-        Some(_) => steps.found("caller", format_args!("{caller} has an account here")),
+        Some(_) => match ours.snapshot.peer_of(&caller) {
+            Some(peer) => steps.found("caller", format_args!("{caller} is the peer {}", peer.name)),
+            None => steps.found("caller", format_args!("{caller} has an account here")),
+        },
         None => {
             steps.found("caller", format_args!("{caller} has no account: asked, and refused"));
             return Plan::refuse(Reject::ProxyAuthenticationRequired);

@@ -116,6 +116,17 @@ impl<'a> Ours<'a> {
         named.or_else(|| is_anonymous(&uri).then(nameless).flatten())
     }
 
+    /// The domain whose accounts are asked for the sender of a request: that of [`Ours::realm_of`],
+    /// else the domain that the request is for, else the default one. Whoever calls from another
+    /// domain, as a trunk does, is known to the one that it calls.
+    pub(crate) fn realm_for(self, request: &Message<'_>) -> Option<&'a [u8]> {
+        let called = || match request.uri() {
+            Ok(Uri::Sip(sip)) => self.domain(&sip.host),
+            _ => None,
+        };
+        self.realm_of(request).or_else(called).or_else(|| self.default_domain())
+    }
+
     /// The address-of-record that a URI names here, or `None` if it names nobody of ours.
     //= RFC 3261 10.3
     // "all URI parameters MUST be removed"

@@ -425,7 +425,10 @@ impl fmt::Display for PlannedBranch {
             Rule::InDialog => write!(f, "  [dialog]"),
             Rule::RouteHeader => write!(f, "  [Route header]"),
             Rule::RequestUri => write!(f, "  [Request-URI]"),
-            Rule::Configured => write!(f, "  [configured]"),
+            Rule::Configured => match &self.peer {
+                Some(peer) => write!(f, "  [configured, peer {peer}]"),
+                None => write!(f, "  [configured]"),
+            },
         }?;
         for flow in &self.other_flows {
             write!(f, "\n    or, if that flow has failed, {flow}")?;

@@ -1,12 +1,13 @@
 //! `ringway check`: is the configuration valid, and what would it do?
 
 use super::exit::{Exit, Trouble};
+use super::serve::no_secret;
 use super::{Form, Global, print};
 use crate::config::{Config, printed};
 use crate::control::doors::CertificateView;
 use crate::exposure::Reach;
 use crate::listen::planned;
-use crate::tls::{self, Inspected, TlsError};
+use crate::tls::{self, Inspected, TlsError, TlsSetup};
 use clap::Args;
 use std::fmt::Write;
 use std::io::ErrorKind;
@@ -32,9 +33,10 @@ pub(crate) fn run(global: &Global, options: Options) -> Result<(), Trouble> {
         return print(printed::reference().as_bytes());
     }
     let config = global.load()?;
+    let startup = config.startup().map_err(no_secret)?;
     let listeners = planned(&config.listen, config.advertise);
     let secure = listeners.iter().any(|listener| listener.transport.is_secure());
-    let certificates = if secure { certificates(&config)? } else { Vec::new() };
+    let certificates = if secure { certificates(&config, &startup.tls)? } else { Vec::new() };
     if global.quiet {
         return Ok(());
     }
@@ -92,8 +94,11 @@ pub(crate) fn run(global: &Global, options: Options) -> Result<(), Trouble> {
 }
 
 /// The certificates that would be shown, each with its file.
-fn certificates(config: &Config) -> Result<Vec<(String, CertificateView)>, Trouble> {
-    let found = tls::inspect(&config.startup().tls, &config.data).map_err(|error| {
+fn certificates(
+    config: &Config,
+    tls: &TlsSetup,
+) -> Result<Vec<(String, CertificateView)>, Trouble> {
+    let found = tls::inspect(tls, &config.data).map_err(|error| {
         let exit = match &error {
             TlsError::Io { cause, .. } if cause.kind() == ErrorKind::PermissionDenied => {
                 Exit::Denied

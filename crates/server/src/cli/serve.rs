@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::exit::{Exit, Trouble};
+use crate::config::secret::NoSecret;
 use crate::config::{self, Config};
 use crate::control::socket::CannotControl;
 use crate::listen::CannotListen;
@@ -23,7 +24,8 @@ pub(crate) fn run(global: &Global, config: &Config) -> Result<(), Trouble> {
         Trouble::new(Exit::Failed, format!("ringway: cannot wait for signals: {error}"))
     })?;
     make_run_folder(&config.control())?;
-    let running = start(&config.startup()).map_err(|error| cannot_start(config, &error))?;
+    let startup = config.startup().map_err(no_secret)?;
+    let running = start(&startup).map_err(|error| cannot_start(config, &error))?;
     let file = config.file.as_ref().map(|file| file.display().to_string());
     info!(
         event = "serving",
@@ -62,6 +64,15 @@ fn make_run_folder(control: &Path) -> Result<(), Trouble> {
         }
         _ => Ok(()),
     }
+}
+
+/// The same for a password that cannot be had.
+pub(super) fn no_secret(error: NoSecret) -> Trouble {
+    let exit = match error.cause.kind() {
+        io::ErrorKind::PermissionDenied => Exit::Denied,
+        _ => Exit::Config,
+    };
+    Trouble::new(exit, format!("ringway: {error}"))
 }
 
 /// What a person is told, and the exit code that says it to a program.

@@ -9,6 +9,7 @@ pub mod problem;
 pub mod settings;
 mod value;
 mod address;
+pub mod secret;
 pub mod peer;
 pub mod routing;
 mod read;
@@ -27,10 +28,12 @@ use crate::tcp::StreamLimits;
 use crate::tls::TlsSetup;
 use crate::trace;
 use crate::ws::Origins;
+use peer::Login;
 use problem::{Invalid, Problem};
 use ringway_core::flow::Transport;
 use ringway_core::snapshot::{Peer, Settings};
 use routing::Routing;
+use secret::NoSecret;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -65,8 +68,10 @@ pub struct Config {
     pub log: Log,
     /// Numbers and choices of the core.
     pub settings: Settings,
-    /// Who needs no password.
+    /// Other servers.
     pub peers: Vec<Peer>,
+    /// Who we are at some of them.
+    pub logins: Vec<Login>,
     /// Name servers to ask; none: those of the system.
     pub dns: Vec<SocketAddr>,
     /// How domains are served, and where other requests go.
@@ -128,6 +133,7 @@ impl Default for Config {
             log: Log { level: LevelFilter::INFO, form: log::Form::Text },
             settings: Settings::default(),
             peers: Vec::new(),
+            logins: Vec::new(),
             dns: Vec::new(),
             routing: Routing::default(),
             streams: StreamLimits::default(),
@@ -152,8 +158,11 @@ impl Config {
     }
 
     /// What the server is started with.
-    pub fn startup(&self) -> Startup {
-        Startup {
+    ///
+    /// # Errors
+    /// If a password that it needs is not where the file says.
+    pub fn startup(&self) -> Result<Startup, NoSecret> {
+        Ok(Startup {
             domains: self.domains.clone(),
             listen: self.listen.clone(),
             advertise: self.advertise,
@@ -161,7 +170,7 @@ impl Config {
             accounts: Vec::new(),
             workers: self.workers,
             settings: self.settings.clone(),
-            peers: self.peers.clone(),
+            peers: self.peers_with_logins()?,
             dns: self.dns.clone(),
             routing: self.routing.clone(),
             streams: self.streams,
@@ -173,7 +182,18 @@ impl Config {
             tls: self.tls_setup(),
             origins: Origins::new(&self.origins),
             control: Some(self.control()),
+        })
+    }
+
+    /// The peers, with who we are there.
+    fn peers_with_logins(&self) -> Result<Vec<Peer>, NoSecret> {
+        let mut peers = self.peers.clone();
+        for login in &self.logins {
+            if let Some(peer) = peers.iter_mut().find(|peer| peer.name == login.peer) {
+                peer.login = Some(login.open()?);
+            }
         }
+        Ok(peers)
     }
 
     fn tls_setup(&self) -> TlsSetup {

@@ -146,7 +146,7 @@ impl Excerpt {
             column,
             before: width(before),
             under: width(marked).max(1),
-            shown: visible(line),
+            shown: visible(&concealed(line)),
         };
         excerpt.cut()
     }
@@ -170,6 +170,16 @@ impl Excerpt {
         let under = self.under.min(WINDOW.saturating_sub(before)).max(1);
         Self { shown, before, under, ..self }
     }
+}
+
+/// A line without the password in it (J11): only where one stands is shown.
+fn concealed(line: &str) -> String {
+    let after = line.split_once("password").map_or("", |(_, after)| after.trim_start());
+    let Some(value) = after.strip_prefix('=').filter(|value| !value.contains("${")) else {
+        return line.to_owned();
+    };
+    let hidden = value.chars().map(|c| if c.is_whitespace() { c } else { '*' });
+    line[..line.len() - value.len()].chars().chain(hidden).collect()
 }
 
 /// A line as it can be shown: what would move the cursor is one sign.

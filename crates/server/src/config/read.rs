@@ -1,11 +1,12 @@
 //! Walks through the file: finds the setting for each key, and notes all that is wrong.
 
 use super::Config;
-use super::peer::{PEER, empty_peer};
+use super::peer::{PEER, PeerText};
 use super::problem::{Lines, Problem, floor_char_boundary};
 use super::routing::{DOMAIN, DomainText, ROUTE, RouteText};
 use super::settings::{SECTIONS, Section, Setting};
 use super::value::{Value, spoken};
+use ringway_core::snapshot::Peer;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -143,12 +144,20 @@ impl Reader<'_> {
     }
 
     fn peers<'a>(&mut self, value: &'a Spanned<DeValue<'a>>) {
-        for (at, peer) in self.list(&PEER, value, empty_peer) {
-            if peer.networks.is_empty() && peer.tls_names.is_empty() {
-                let label = "say where it calls from, with networks or tls_names";
-                let message = format!("the peer \"{}\" is nobody", peer.name);
-                self.problems.push(Problem::value(at, message, label));
-                continue;
+        for (at, text) in self.list(&PEER, value, PeerText::default) {
+            let (peer, login) = match text.into_peer(at.clone()) {
+                Ok(read) => read,
+                Err(problem) => {
+                    self.problems.push(problem);
+                    continue;
+                }
+            };
+            self.config.logins.extend(login);
+            let other = |other: &&Peer| other.account.is_some() && other.account == peer.account;
+            if let Some(other) = self.config.peers.iter().find(other) {
+                let message = format!("\"{}\" and \"{}\" have one account", other.name, peer.name);
+                let label = "give this one an account of its own";
+                self.problems.push(Problem::value(at.clone(), message, label));
             }
             let namesake = self.config.peers.iter().any(|other| other.name == peer.name);
             self.push_named("peer", &peer.name, (at, namesake));

@@ -104,7 +104,7 @@ fn certificates_and_pages_can_be_named() {
     );
     let listen = config.listen.iter().map(|endpoint| endpoint.transport);
     assert!(listen.eq([Transport::Tls, Transport::Wss, Transport::Ws]));
-    let tls = config.startup().tls;
+    let tls = config.startup().expect("no secrets").tls;
     assert_eq!(tls.certificates[1], ("/etc/b.pem".into(), "/etc/b.key".into()));
     assert!(!tls.system_roots && tls.ask_clients && tls.ca.is_some());
     assert_eq!(tls.devices.as_deref(), Some(Path::new("/etc/phones.pem")));

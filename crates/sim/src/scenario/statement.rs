@@ -14,8 +14,8 @@ use ringway_core::time::Duration;
 use std::net::SocketAddr;
 
 /// Words that are no names.
-const FLAGS: [&str; 6] =
-    ["v6", "by-hand", "stranger", "may-register", "trust-identity", "tcp-only"];
+const FLAGS: [&str; 7] =
+    ["v6", "by-hand", "stranger", "may-register", "trust-identity", "tcp-only", "by-digest"];
 
 impl Stage {
     /// Plays a statement.
@@ -106,12 +106,13 @@ impl Stage {
             return Err(format!("there is a phone `{name}` already"));
         }
         let is_peer = step.words[0] == "peer";
+        let by_digest = step.says("by-digest");
         let domain = self.default_domain();
         let aor = step.option("user").unwrap_or(name);
         let aor = if aor.contains('@') { aor.to_owned() } else { format!("{aor}@{domain}") };
         let at_home = AddressOfRecord::from_text(&aor)
             .is_some_and(|aor| self.snapshot.domains.contains(aor.domain()));
-        if at_home && !is_peer && !step.says("stranger") {
+        if at_home && (!is_peer || by_digest) && !step.says("stranger") {
             self.add_account(&aor, None);
         }
         let transport = transport(step)?;
@@ -128,13 +129,16 @@ impl Stage {
         }
         if is_peer {
             let ip = phone.address.ip();
-            let networks = vec![(ip, if ip.is_ipv4() { 32 } else { 128 })];
+            let network = (ip, if ip.is_ipv4() { 32 } else { 128 });
+            let networks = Some(network).filter(|_| !by_digest).into_iter().collect();
+            let account = AddressOfRecord::from_text(&aor).filter(|_| by_digest);
             let may_register = step.says("may-register");
             let trust_identity = step.says("trust-identity");
             let login = step.option("login").map(login).transpose()?;
             self.snapshot.peers.push(Peer {
                 name: name.to_owned(),
                 networks,
+                account,
                 may_register,
                 trust_identity,
                 address: Some(format!("sip:{}", self.phones[at].address).as_bytes().into()),

@@ -192,7 +192,7 @@ const WRONG: &[(&str, &str, u16, &str, &str)] = &[
         "2:1",
         3,
         "the peer \"x\" is nobody",
-        "say where it calls from, with networks or tls_names",
+        "say how it is known, with networks, tls_names or account, or its address",
     ),
     (
         "[[peer]]\nname = \"x\"\nnetworks = [\"10.0.0.0/33\"]",
