@@ -50,7 +50,8 @@ pub(crate) fn push_entries(
     let flow = |side: &Flow| (!one).then_some(*side);
     // What the callee brings back is used to reach the caller.
     let source = if sides.registered { sender(ours, callee) } else { 0 };
-    let hop = next_hop(ours, request, 0);
+    // Ours is not there yet, so what will be behind it stands where it will be.
+    let hop = next_hop(ours, request, 1);
     let to_caller = Cookie { source, hop, peer: peer_behind(ours, caller), flow: flow(caller) };
     // Where the callee wants to be reached is not known yet.
     let source = sender(ours, caller);
