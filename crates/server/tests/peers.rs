@@ -141,7 +141,7 @@ fn j11_a_server_logs_in_at_another_and_a_call_passes_both() {
     let wrong = caller(folder.path().join("wrong"), "another-secret-4711", &b);
     let mut alice = phone(&wrong, "alice", "a.example");
     let outgoing = alice.invite("sip:bob@b.example", None).unwrap();
-    let failure = alice.hear_answer(outgoing).err().expect("it is refused");
+    let failure = alice.hear_answer(outgoing).expect_err("it is refused");
     let Cause::Refused { status, .. } = failure.cause else { panic!("{failure}") };
     assert_eq!(status, 500, "what b says of the password is not for alice");
     let said = wrong.end();
