@@ -324,7 +324,7 @@ impl Node {
     ) {
         let Some(context) = self.contexts.find(id) else { return };
         let server = context.server;
-        let mut edit = Editor::new(response);
+        let mut edit = Editor::reusing(core::mem::take(&mut self.scratch), response);
         edit.pop_via();
         let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
         let login = context.branches.get(at).and_then(|branch| branch.login.as_ref());
@@ -338,7 +338,8 @@ impl Node {
         if context.flow.transport.is_reliable() {
             edit.complete_content_length();
         }
-        let bytes = edit.finish(&mut out.bytes);
+        let (bytes, scratch) = edit.finish_and_return(&mut out.bytes);
+        self.scratch = scratch;
         self.reply(now, (id, server), Outgoing { status: response.status(), bytes }, out);
     }
 
