@@ -375,3 +375,50 @@ fn a_full_table_is_a_503_and_empties_again() {
     );
     assert_eq!(world.census(), Census::default());
 }
+
+/// How many client and server transactions there are after so many milliseconds more.
+fn left_after(world: &mut World, ms: u64) -> (usize, usize) {
+    world.pass(ms);
+    let census = world.census();
+    (census.client_transactions, census.server_transactions)
+}
+
+// What a transaction waits for is over at a certain time, and with it the transaction itself.
+#[test]
+//= RFC 3261 17.1.1.2 type=test
+// "The client transaction MUST be destroyed the instant it enters the \"Terminated\" state."
+//= RFC 3261 17.1.2.2 type=test
+// "transaction is in the terminated state, it MUST be destroyed immediately."
+//= RFC 3261 17.2.1 type=test
+// "\"Terminated\" state, it MUST be destroyed immediately."
+//= RFC 3261 17.2.2 type=test
+// "The server transaction MUST be destroyed the instant it enters the"
+fn transactions_end_with_their_timers() {
+    let mut world = world();
+    world.register(BOB, "bob", "<sip:bob@192.0.2.21>");
+    let sent = world.receive(EDGE, &request("MESSAGE", "sip:bob@example.org", ""));
+    world.receive(BOB, &sent[0].answer(200, ""));
+    assert_eq!(left_after(&mut world, 4_990), (1, 1), "timers K and J run");
+    assert_eq!(left_after(&mut world, 20), (0, 1), "K was 5 s");
+    assert_eq!(left_after(&mut world, 26_980), (0, 1));
+    assert_eq!(left_after(&mut world, 20), (0, 0), "J was 32 s");
+
+    let text = invite("sip:bob@example.org", "").replace("call", "c2");
+    let sent = world.receive(EDGE, &text);
+    let sent = world.receive(BOB, &sent[1].answer(486, ""));
+    let busy = sent.iter().find(|sent| sent.status() == 486).expect("it went back");
+    let ack = text
+        .replace("INVITE", "ACK")
+        .replace("To: <sip:bob@example.org>", &format!("To: {}", busy.one("To")));
+    assert!(world.receive(EDGE, &ack).is_empty());
+    assert_eq!(left_after(&mut world, 4_990), (1, 1), "timers D and I run");
+    assert_eq!(left_after(&mut world, 20), (1, 0), "I was 5 s");
+    assert_eq!(left_after(&mut world, 26_980), (1, 0));
+    assert_eq!(left_after(&mut world, 20), (0, 0), "D was 32 s");
+
+    let text = invite("sip:bob@example.org", "").replace("call", "c3");
+    let sent = world.receive(EDGE, &text);
+    world.receive(BOB, &sent[1].answer(486, ""));
+    assert_eq!(left_after(&mut world, 31_990), (1, 1), "there is no ACK");
+    assert_eq!(left_after(&mut world, 20), (0, 0), "H was 32 s");
+}
