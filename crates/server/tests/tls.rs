@@ -20,6 +20,7 @@ use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use world::{LONG, V4, address, ask, serve, udp_to};
 use zone::{Reply, Zone};
@@ -170,6 +171,104 @@ fn g9_a_sips_request_never_leaves_in_clear() {
             assert_eq!(first, [0x16]);
         }
     }
+    server.shutdown(LONG);
+}
+
+/// One message without a body that comes over a connection.
+fn hear(stream: &mut Secure) -> String {
+    let (mut text, mut byte) = (String::new(), [0; 1]);
+    while !text.ends_with("\r\n\r\n") {
+        stream.read_exact(&mut byte).expect("a message");
+        text.push(char::from(byte[0]));
+    }
+    text
+}
+
+#[test]
+//= RFC 5923 8.2 type=test
+// "can reuse this connection."
+//= RFC 5923 9.2 type=test
+// "If the client does not present a certificate, the server MUST proceed"
+fn g8_a_connection_stands_for_an_address_of_its_peer_by_the_names_it_proved() {
+    let (folder, zone) = (TempDir::new().unwrap(), zone());
+    let authority = Authority::new(folder.path());
+    let far = Far::start(&authority.issue(&["carrier.test", "second.test", "third.test"]));
+    let mut startup = Startup { dns: vec![zone.address], ..startup(&authority) };
+    startup.tls.certificates = vec![authority.issue(&["example.org"])];
+    let server = serve(&startup);
+    let (to, port) = (address(&server, Transport::Tls, V4), far.at.port());
+    let phone = || udp_to(address(&server, Transport::Udp, V4));
+    let own = authority.issue(&["second.test", "carrier.test"]);
+    let over = |own: Option<(&Path, &Path)>| {
+        secure_to(to, "example.org", &trusting(&authority.file, own)).unwrap()
+    };
+    let via = |port: u16, more: &str| format!("TLS proxy.test:{port}{more}");
+    let says = |stream: &mut Secure, via: &str| {
+        assert_eq!(status(stream, &message("sip:bob@example.org", via)), 480);
+    };
+
+    // No alias is wished for, or none was proved.
+    let mut plain = over(Some((&own.0, &own.1)));
+    says(&mut plain, &via(port, ""));
+    let mut nameless = over(None);
+    says(&mut nameless, &via(port, ";alias"));
+    assert_eq!(send(&phone(), &format!("sips:bob@carrier.test:{port}")), 200);
+    assert_eq!((far.heard().len(), far.names()), (1, vec!["carrier.test".to_owned()]));
+
+    // From now on it stands for that address, by each of its names.
+    let mut stream = over(Some((&own.0, &own.1)));
+    says(&mut stream, &via(port, ";alias"));
+    for name in ["carrier.test", "second.test"] {
+        let uri = format!("sips:bob@{name}:{port}");
+        let asks = std::thread::spawn({
+            let (phone, uri) = (phone(), uri.clone());
+            move || send(&phone, &uri)
+        });
+        let request = hear(&mut stream);
+        assert!(request.starts_with(&format!("MESSAGE {uri} SIP/2.0")), "{request}");
+        stream.write_all(far::answer(&request).as_bytes()).unwrap();
+        assert_eq!(asks.join().unwrap(), 200);
+    }
+    assert_eq!(far.heard().len(), 1, "nothing went elsewhere");
+
+    // Not by another name, nor for another port.
+    assert_eq!(send(&phone(), &format!("sips:bob@third.test:{port}")), 200);
+    assert_eq!(far.names(), ["carrier.test", "third.test"]);
+    says(&mut stream, &via(port + 1, ";alias"));
+    assert_eq!(send(&phone(), &format!("sips:bob@second.test:{port}")), 200);
+    assert_eq!(far.names(), ["carrier.test", "third.test", "second.test"]);
+    server.shutdown(LONG);
+}
+
+#[test]
+//= RFC 5923 8.2 type=test
+// "the server MUST open a new connection to the resolved address and the"
+fn g8_when_such_a_connection_ends_what_waits_on_it_fails_and_another_is_opened() {
+    let (folder, zone) = (TempDir::new().unwrap(), zone());
+    let authority = Authority::new(folder.path());
+    let identity = authority.issue(&["carrier.test"]);
+    let far = Far::start(&identity);
+    let mut startup = Startup { dns: vec![zone.address], ..startup(&authority) };
+    startup.tls.certificates = vec![authority.issue(&["example.org"])];
+    let server = serve(&startup);
+    let to = address(&server, Transport::Tls, V4);
+    let config = trusting(&authority.file, Some((&identity.0, &identity.1)));
+    let mut stream = secure_to(to, "example.org", &config).unwrap();
+    let port = far.at.port();
+    let via = format!("TLS carrier.test:{port};alias");
+    assert_eq!(status(&mut stream, &message("sip:bob@example.org", &via)), 480);
+    let (phone, uri) =
+        (udp_to(address(&server, Transport::Udp, V4)), format!("sips:bob@carrier.test:{port}"));
+    let asks = std::thread::spawn({
+        let (phone, uri) = (phone.try_clone().unwrap(), uri.clone());
+        move || (Instant::now(), send(&phone, &uri))
+    });
+    assert!(hear(&mut stream).starts_with("MESSAGE "));
+    drop(stream);
+    let (begun, status) = asks.join().unwrap();
+    assert!(status >= 400 && begun.elapsed() < Duration::from_secs(5), "{status}");
+    assert_eq!(send(&phone, &uri), 200);
+    assert_eq!(far.names(), ["carrier.test"]);
     server.shutdown(LONG);
 }
 

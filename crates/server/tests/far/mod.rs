@@ -138,7 +138,8 @@ fn serve(
     }
 }
 
-fn answer(request: &str) -> String {
+/// The 200 to a request.
+pub(crate) fn answer(request: &str) -> String {
     let kept = ["Via:", "From:", "Call-ID:", "CSeq:", "To:"];
     let lines = request.lines().filter(|line| kept.iter().any(|name| line.starts_with(name)));
     let mut text = String::from("SIP/2.0 200 OK\r\n");
