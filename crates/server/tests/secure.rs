@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod world;
+mod far;
 mod links;
 
+use far::Authority;
 use links::{link, secure_to, trusting};
 use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
@@ -11,6 +13,8 @@ use ringway_core::flow::Transport;
 use ringway_server::demo::{Body, Dialog, Failure, Phone, Profile, Trace};
 use ringway_server::listen::Endpoint;
 use ringway_server::server::{Data, Running, Startup};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tempfile::TempDir;
 use world::{LONG, V4, V6, address, serve};
@@ -40,6 +44,16 @@ fn startup(folder: &TempDir) -> Startup {
     }
 }
 
+fn profile(user: &str, (transport, server): (Transport, SocketAddr)) -> Profile {
+    Profile {
+        user: user.into(),
+        password: "opensesame".into(),
+        domain: "example.org".into(),
+        server,
+        transport,
+    }
+}
+
 /// A phone that is registered.
 fn phone(
     (server, folder): (&Running, &TempDir),
@@ -48,13 +62,7 @@ fn phone(
     trace: &Trace,
 ) -> Phone {
     let to = address(server, transport, ip);
-    let profile = Profile {
-        user: user.into(),
-        password: "opensesame".into(),
-        domain: "example.org".into(),
-        server: to,
-        transport,
-    };
+    let profile = profile(user, (transport, to));
     let mut phone = match transport {
         Transport::Udp | Transport::Tcp => Phone::switch_on(profile, trace).unwrap(),
         _ => {
@@ -107,6 +115,48 @@ fn every_transport_calls_every_other_over_both_families() {
             bob.register(0).unwrap();
         }
     }
+    server.shutdown(Duration::ZERO);
+}
+
+#[test]
+fn a_call_outlives_its_certificate() {
+    let folder = TempDir::new().unwrap();
+    let authority = Authority::new(folder.path());
+    let identity = authority.issue(&["example.org"]);
+    let mut startup = startup(&folder);
+    startup.tls.certificates = vec![identity.clone()];
+    let server = serve(&startup);
+    // What a client of a new session is shown, who trusts the authority.
+    let shown = || {
+        let to = address(&server, Transport::Tls, V4);
+        let stream = secure_to(to, "example.org", &trusting(&authority.file, None)).unwrap();
+        stream.conn.peer_certificates().unwrap()[0].to_vec()
+    };
+    let trace = Trace::default();
+    let phone = |user: &str, transport| {
+        let to = address(&server, transport, V4);
+        let link = link((transport, to), Some(&trusting(&authority.file, None)));
+        let mut phone = Phone::over(link, profile(user, (transport, to)), &trace).unwrap();
+        phone.register(300).unwrap();
+        phone
+    };
+    let (mut alice, mut bob) = (phone("alice", Transport::Tls), phone("bob", Transport::Wss));
+    let [alices, bobs] = connect(&mut alice, &mut bob).unwrap();
+    let before = shown();
+    authority.issue(&["example.org"]);
+    server.reload();
+    let after = shown();
+    assert_ne!(before, after);
+    // Both still have the connections they had, in both directions.
+    end((&mut bob, &bobs), (&mut alice, &alices)).unwrap();
+    let [alices, bobs] = connect(&mut alice, &mut bob).unwrap();
+    std::fs::write(&identity.1, "no key any more").unwrap();
+    server.reload();
+    assert_eq!(shown(), after);
+    end((&mut alice, &alices), (&mut bob, &bobs)).unwrap();
+    // A third and a fourth connection showed what is in force; no phone ever came again.
+    let accepted = server.engine().metrics().connections_accepted.load(Ordering::Relaxed);
+    assert_eq!(accepted, 5);
     server.shutdown(Duration::ZERO);
 }
 

@@ -405,3 +405,26 @@ fn certificates_change_while_calls_go_on() {
     assert_eq!(server.engine().metrics().certificates_failed.load(Ordering::Relaxed), 1);
     server.shutdown(LONG);
 }
+
+#[test]
+fn as_a_client_the_server_shows_what_its_files_hold_and_keeps_what_is_open() {
+    let (folder, zone) = (TempDir::new().unwrap(), zone());
+    let authority = Authority::new(folder.path());
+    let far = Far::asking(&authority.issue(&["a.test", "b.test"]), &authority);
+    let mut startup = Startup { dns: vec![zone.address], ..startup(&authority) };
+    startup.tls.certificates = vec![authority.issue(&["example.org"])];
+    let server = serve(&startup);
+    let phone = udp_to(address(&server, Transport::Udp, V4));
+    let call = |name: &str| send(&phone, &format!("sips:bob@{name}:{}", far.at.port()));
+    assert_eq!(call("a.test"), 200);
+    authority.issue(&["example.org"]);
+    server.reload();
+    assert_eq!(call("a.test"), 200);
+    assert_eq!(far.shown().len(), 1, "over the connection that was open");
+    assert_eq!(call("b.test"), 200);
+    let shown = far.shown();
+    assert_eq!(shown.len(), 2);
+    assert_ne!(shown[0], shown[1]);
+    assert_eq!(server.engine().metrics().certificates_refused.load(Ordering::Relaxed), 0);
+    server.shutdown(LONG);
+}

@@ -5,7 +5,8 @@
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -73,28 +74,50 @@ pub(crate) struct Far {
     heard: Arc<Mutex<Vec<String>>>,
     /// The names that clients asked for.
     names: Arc<Mutex<Vec<String>>>,
+    /// The certificates that clients showed, one for each connection.
+    shown: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl Far {
-    pub(crate) fn start((certificate, key): &(PathBuf, PathBuf)) -> Self {
+    pub(crate) fn start(identity: &(PathBuf, PathBuf)) -> Self {
+        Self::with(identity, None)
+    }
+
+    /// One that asks its clients for certificates of this authority.
+    pub(crate) fn asking(identity: &(PathBuf, PathBuf), authority: &Authority) -> Self {
+        Self::with(identity, Some(authority))
+    }
+
+    fn with((certificate, key): &(PathBuf, PathBuf), authority: Option<&Authority>) -> Self {
         let chain = rustls::pki_types::CertificateDer::pem_file_iter(certificate).unwrap();
         let chain = chain.collect::<Result<_, _>>().unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap())
             .unwrap();
+        let builder = match authority {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.issuer.der().clone()).unwrap();
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+        };
+        let config =
+            builder.with_single_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
-        let (heard, names) = (Arc::<Mutex<Vec<String>>>::default(), Arc::default());
-        let far = Self { at, heard: Arc::clone(&heard), names: Arc::clone(&names) };
+        let (heard, names) = (Arc::default(), Arc::default());
+        let far = Self { at, heard, names, shown: Arc::default() };
+        let (heard, names, shown) = (far.heard.clone(), far.names.clone(), far.shown.clone());
         let config = Arc::new(config);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (config, heard, names) = (config.clone(), heard.clone(), names.clone());
-                thread::spawn(move || serve(&config, stream, (&heard, &names)));
+                let (config, heard) = (config.clone(), heard.clone());
+                let (names, shown) = (names.clone(), shown.clone());
+                thread::spawn(move || serve(&config, stream, (&heard, &names, &shown)));
             }
         });
         far
@@ -102,6 +125,10 @@ impl Far {
 
     pub(crate) fn heard(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
+    }
+
+    pub(crate) fn shown(&self) -> Vec<Vec<u8>> {
+        self.shown.lock().unwrap().clone()
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -112,7 +139,7 @@ impl Far {
 fn serve(
     config: &Arc<ServerConfig>,
     stream: TcpStream,
-    (heard, names): (&Mutex<Vec<String>>, &Mutex<Vec<String>>),
+    (heard, names, shown): (&Mutex<Vec<String>>, &Mutex<Vec<String>>, &Mutex<Vec<Vec<u8>>>),
 ) {
     let connection = ServerConnection::new(Arc::clone(config)).unwrap();
     let mut stream = StreamOwned::new(connection, stream);
@@ -125,6 +152,8 @@ fn serve(
         if std::mem::take(&mut is_new) {
             let name = stream.conn.server_name().unwrap_or("none").to_owned();
             names.lock().unwrap().push(name);
+            let chain = stream.conn.peer_certificates().unwrap_or_default();
+            shown.lock().unwrap().extend(chain.first().map(|first| first.to_vec()));
         }
         text.push_str(&String::from_utf8_lossy(&buffer[..length]));
         while let Some(end) = text.find("\r\n\r\n") {
