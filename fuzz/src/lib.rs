@@ -15,6 +15,7 @@ mod read;
 mod datagram;
 mod stream;
 mod uri;
+mod websocket;
 mod node;
 
 use cost::Allowance;
@@ -63,6 +64,13 @@ pub const URI: Target = Target {
     allowance: Allowance { bytes: 32 << 10, bytes_each: 32, us: 2_000, ns_each: 1_000 },
 };
 
+/// The frames of a WebSocket.
+pub const WEBSOCKET: Target = Target {
+    name: "websocket",
+    check: websocket::check,
+    allowance: Allowance { bytes: 256 << 10, bytes_each: 64, us: 4_000, ns_each: 2_000 },
+};
+
 /// Two partitions that live through a script of messages, answers and time.
 pub const NODE: Target = Target {
     name: "node",
@@ -71,4 +79,4 @@ pub const NODE: Target = Target {
 };
 
 /// All of them.
-pub const TARGETS: [Target; 4] = [DATAGRAM, STREAM, URI, NODE];
+pub const TARGETS: [Target; 5] = [DATAGRAM, STREAM, URI, WEBSOCKET, NODE];

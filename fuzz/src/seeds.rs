@@ -29,6 +29,11 @@ pub fn write(to: &Path) -> io::Result<usize> {
             &format!("{name}-twice"),
             &[b"\x0b\r\n\r\n", &message[..], &message].concat(),
         )?;
+        put("websocket", &name, &[&[0x26], &frame_of_client(0x81, &message)[..]].concat())?;
+        let (one, other) = message.split_at(message.len() / 2);
+        let pieces = [frame_of_client(0x02, one), frame_of_client(0x89, b"?")].concat();
+        let pieces = [&[0x35], &pieces[..], &frame_of_client(0x80, other)].concat();
+        put("websocket", &format!("{name}-pieces"), &pieces)?;
         for (nth, uri) in uris(&message).enumerate() {
             put("uri", &format!("{name}-{nth}"), &[&uri[..], b"\n", &uri].concat())?;
         }
@@ -39,6 +44,18 @@ pub fn write(to: &Path) -> io::Result<usize> {
         put("node", &name, &script)?;
     }
     Ok(count)
+}
+
+/// A frame with a mask of zeros.
+fn frame_of_client(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = match u16::try_from(payload.len()) {
+        Ok(length @ 0..=125) => vec![first, 0x80 | length as u8],
+        Ok(length) => [&[first, 0x80 | 126], &length.to_be_bytes()[..]].concat(),
+        Err(_) => [&[first, 0x80 | 127], &(payload.len() as u64).to_be_bytes()[..]].concat(),
+    };
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
 }
 
 /// The names and bytes of all torture messages, in order of their names.

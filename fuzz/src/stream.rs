@@ -59,9 +59,9 @@ fn same_boundary(bytes: &[u8]) {
 }
 
 /// Chunks of 1 to 64 bytes, their sizes from a generator of random numbers.
-struct Uneven<'a> {
-    bytes: &'a [u8],
-    random: u32,
+pub(crate) struct Uneven<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) random: u32,
 }
 
 impl<'a> Iterator for Uneven<'a> {

@@ -79,10 +79,6 @@ pub const USER_TIMEOUT: Duration = Duration::from_secs(20);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// … and so often until it is given up.
 pub const KEEP_ALIVE_PROBE: Duration = Duration::from_secs(10);
-/// Bytes of a message in a WebSocket: as many as of any other (A4).
-pub const WS_MESSAGE: usize = 64 << 10;
-/// Fragments of a message in a WebSocket: browsers send one (G11).
-pub const WS_FRAGMENTS: usize = 16;
 /// Bytes of the HTTP request that opens a WebSocket: browsers send under one thousand, and cookies.
 pub const WS_HANDSHAKE: usize = 8 << 10;
 /// Headers of that request.

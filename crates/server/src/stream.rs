@@ -8,10 +8,10 @@ use crate::engine::{Engine, Work};
 use crate::limits;
 use crate::metrics::count;
 use crate::tcp::StreamLimits;
-use crate::ws::frame::{self, Event, Frames, Violation};
 use pulse::{Beat, Pulse};
 use ringway_core::boundary::TransactionRef;
 use ringway_core::flow::Flow;
+use ringway_wire::web_socket::{self, Event, Frames, Violation};
 use ringway_wire::{Frame, FrameError, Framer, Framing, Index, parse};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl Shared {
 
     fn ping(&self) -> Vec<u8> {
         self.pinged.store(true, Ordering::Relaxed);
-        frame::ping()
+        web_socket::ping()
     }
 
     fn heard(&self) -> Instant {
@@ -271,7 +271,7 @@ impl Writing<'_> {
     fn framed(&mut self, parcel: &Parcel) -> Vec<u8> {
         let Some(pulse) = &mut self.pulse else { return Vec::new() };
         let binary = self.shared.binary.load(Ordering::Relaxed);
-        let mut bytes = frame::message(&parcel.bytes, binary);
+        let mut bytes = web_socket::message(&parcel.bytes, binary);
         let is_request = matches!(parcel.on_failure.1, Some(TransactionRef::Client(_)));
         let (now, heard) = self.shared.times();
         if pulse.on_message(now, heard, is_request) {
@@ -444,7 +444,7 @@ fn run_frames(
     while let Some(event) = frames.take().transpose() {
         let violation = match event {
             Ok(Event::Message { bytes: b"\r\n\r\n", binary }) => {
-                put(asides, frame::message(b"\r\n", binary));
+                put(asides, web_socket::message(b"\r\n", binary));
                 None
             }
             Ok(Event::Message { bytes: b"\r\n" | b"", .. }) | Ok(Event::Pong) => None,
@@ -465,11 +465,11 @@ fn run_frames(
             }
             Ok(Event::Ping(_)) if pings.are_too_many() => Some(Violation::Policy("too many pings")),
             Ok(Event::Ping(content)) => {
-                put(asides, frame::pong(content));
+                put(asides, web_socket::pong(content));
                 None
             }
             Ok(Event::Close) => {
-                let bytes = frame::close(CLOSE_NORMAL);
+                let bytes = web_socket::close(CLOSE_NORMAL);
                 drop(asides.try_send(Aside { bytes, is_last: true }));
                 return Err(Broken);
             }
@@ -478,7 +478,7 @@ fn run_frames(
         if let Some(violation) = violation {
             count(&engine.metrics.websockets_broken);
             debug!(event = "websocket", src = %flow.remote, reason = violation.reason());
-            let bytes = frame::close(violation.close_code());
+            let bytes = web_socket::close(violation.close_code());
             drop(asides.try_send(Aside { bytes, is_last: true }));
             return Err(Broken);
         }

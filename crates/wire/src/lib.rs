@@ -1,7 +1,8 @@
 //! SIP messages as bytes (RFC 3261 §7 and §25).
 //!
 //! ```text
-//! stream -> frame ─┐
+//! web_socket ──────┐
+//! stream -> frame ─┤
 //! datagram ────────┴-> scan -> Message ─┬-> headers, read on demand
 //!                             (positions)├-> check: what is wrong with it
 //!                                        └-> write: edit the bytes, answer, ask
@@ -24,6 +25,7 @@ mod uri;
 mod write;
 mod sdp;
 pub mod stun;
+pub mod web_socket;
 
 pub use crate::error::{Fault, Malformed};
 pub use crate::frame::{Frame, FrameError, Framer};

@@ -27,3 +27,7 @@ pub const SDP: usize = 32_768;
 pub const IDLE_BUFFER: usize = 4_096;
 /// Media sections read of a session description; conferences with many streams have a dozen.
 pub const SDP_MEDIA: usize = 32;
+/// Bytes of a message in a WebSocket: as many as of any other (A4).
+pub const WS_MESSAGE: usize = 64 << 10;
+/// Fragments of a message in a WebSocket: browsers send one (G11).
+pub const WS_FRAGMENTS: usize = 16;

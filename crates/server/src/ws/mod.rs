@@ -1,6 +1,6 @@
-//! WebSocket (RFC 6455) as a transport of SIP (RFC 7118): the handshake, and the frames.
+//! WebSocket (RFC 6455) as a transport of SIP (RFC 7118): the handshake, and who may. The frames are
+//! in [`ringway_wire::web_socket`].
 
-pub mod frame;
 mod handshake;
 mod origin;
 

@@ -69,6 +69,7 @@ fn name_of(name: &str) -> SanType {
 }
 
 /// A server that answers every request with 200, and remembers all that it was told.
+#[derive(Clone)]
 pub(crate) struct Far {
     pub(crate) at: SocketAddr,
     heard: Arc<Mutex<Vec<String>>>,
@@ -109,15 +110,13 @@ impl Far {
             builder.with_single_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
-        let (heard, names) = (Arc::default(), Arc::default());
-        let far = Self { at, heard, names, shown: Arc::default() };
-        let (heard, names, shown) = (far.heard.clone(), far.names.clone(), far.shown.clone());
-        let config = Arc::new(config);
+        let (heard, names, shown) = (Arc::default(), Arc::default(), Arc::default());
+        let far = Self { at, heard, names, shown };
+        let (config, seen) = (Arc::new(config), far.clone());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (config, heard) = (config.clone(), heard.clone());
-                let (names, shown) = (names.clone(), shown.clone());
-                thread::spawn(move || serve(&config, stream, (&heard, &names, &shown)));
+                let (config, far) = (Arc::clone(&config), seen.clone());
+                thread::spawn(move || serve(&config, stream, &far));
             }
         });
         far
@@ -136,11 +135,7 @@ impl Far {
     }
 }
 
-fn serve(
-    config: &Arc<ServerConfig>,
-    stream: TcpStream,
-    (heard, names, shown): (&Mutex<Vec<String>>, &Mutex<Vec<String>>, &Mutex<Vec<Vec<u8>>>),
-) {
+fn serve(config: &Arc<ServerConfig>, stream: TcpStream, far: &Far) {
     let connection = ServerConnection::new(Arc::clone(config)).unwrap();
     let mut stream = StreamOwned::new(connection, stream);
     let (mut text, mut buffer) = (String::new(), [0; 4_096]);
@@ -151,15 +146,15 @@ fn serve(
         }
         if std::mem::take(&mut is_new) {
             let name = stream.conn.server_name().unwrap_or("none").to_owned();
-            names.lock().unwrap().push(name);
+            far.names.lock().unwrap().push(name);
             let chain = stream.conn.peer_certificates().unwrap_or_default();
-            shown.lock().unwrap().extend(chain.first().map(|first| first.to_vec()));
+            far.shown.lock().unwrap().extend(chain.first().map(|first| first.to_vec()));
         }
         text.push_str(&String::from_utf8_lossy(&buffer[..length]));
         while let Some(end) = text.find("\r\n\r\n") {
             let request: String = text.drain(..end + 4).collect();
             let line = request.lines().next().unwrap_or_default().to_owned();
-            heard.lock().unwrap().push(line);
+            far.heard.lock().unwrap().push(line);
             if stream.write_all(answer(&request).as_bytes()).is_err() {
                 return;
             }

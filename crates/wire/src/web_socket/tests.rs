@@ -1,4 +1,8 @@
 use super::*;
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
 
 /// A frame as a client sends it.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -122,6 +126,14 @@ fn g11_a_message_has_sixteen_fragments_at_most() {
     assert_eq!(all(&fragments(17), 5).map_err(Violation::close_code), Err(1008));
     // The count begins anew with each message.
     assert_eq!(all(&[fragments(16), fragments(16)].concat(), 9).map(|all| all.len()), Ok(2));
+}
+
+#[test]
+fn the_longest_message_may_have_a_ping_between_its_pieces() {
+    let (one, other) = (vec![7; 1_000], vec![8; limits::WS_MESSAGE - 1_000]);
+    let bytes = [masked(0x02, &one), masked(0x89, b"?"), masked(0x80, &other)].concat();
+    let found = all(&bytes, bytes.len()).expect("no rule is broken");
+    assert_eq!((found.len(), found[0].as_str()), (2, "ping ?"));
 }
 
 #[test]

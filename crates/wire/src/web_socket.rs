@@ -2,7 +2,8 @@
 //! No socket, no clock.
 
 use crate::limits;
-use std::ops::Range;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 /// What a frame is (RFC 6455 §11.8).
 const CONTINUATION: u8 = 0;
@@ -105,7 +106,7 @@ impl Frames {
     /// # Errors
     /// The rule that the far side broke.
     pub fn take(&mut self) -> Result<Option<Event<'_>>, Violation> {
-        if std::mem::take(&mut self.handed_out) {
+        if core::mem::take(&mut self.handed_out) {
             self.message.clear();
             self.fragments = 0;
         }
@@ -113,8 +114,9 @@ impl Frames {
             let Some(Header { fin, opcode, mask, payload }) = self.header()? else {
                 return Ok(None);
             };
-            let sum = self.message.len() + payload.len();
-            if sum > limits::WS_MESSAGE {
+            // A ping between the pieces of a message is no part of it.
+            let is_control = matches!(opcode, CLOSE | PING | PONG);
+            if !is_control && self.message.len() + payload.len() > limits::WS_MESSAGE {
                 return Err(Violation::TooLong);
             }
             if self.buffer.len() < payload.end {
@@ -142,7 +144,7 @@ impl Frames {
             }
             //= RFC 6455 8.1
             // "that the byte stream is not, in fact, a valid UTF-8 stream, that"
-            if !self.binary && std::str::from_utf8(&self.message).is_err() {
+            if !self.binary && core::str::from_utf8(&self.message).is_err() {
                 return Err(Violation::NotUtf8);
             }
             self.handed_out = true;
@@ -212,7 +214,7 @@ impl Frames {
 //= RFC 7118 4.2
 // "If there is at least one non-UTF-8 symbol in the whole SIP message"
 pub fn message(bytes: &[u8], binary: bool) -> Vec<u8> {
-    let text = !binary && std::str::from_utf8(bytes).is_ok();
+    let text = !binary && core::str::from_utf8(bytes).is_ok();
     frame(if text { TEXT } else { BINARY }, bytes)
 }
 
