@@ -1,5 +1,5 @@
-//! WebSocket (RFC 6455) as a transport of SIP (RFC 7118): the handshake, and who may. The frames are
-//! in [`ringway_wire::web_socket`].
+//! WebSocket (RFC 6455) as a transport of SIP (RFC 7118): the handshake, and who may. The frames
+//! are in [`ringway_wire::web_socket`].
 
 mod handshake;
 mod origin;
