@@ -36,7 +36,8 @@ fn over(transport: Transport, from: SocketAddr, length: usize) -> Vec<u8> {
     let make = |body: usize| {
         let mut bytes = format!(
             "MESSAGE sip:bob@example.org SIP/2.0\r\n\
-             Via: SIP/2.0/{name} {from};branch=z9hG4bKlong\r\nMax-Forwards: 70\r\nFrom: <sip:alice@example.org>;tag=1\r\n\
+             Via: SIP/2.0/{name} {from};branch=z9hG4bKlong\r\nMax-Forwards: 70\r\n\
+             From: <sip:alice@example.org>;tag=1\r\n\
              To: <sip:bob@example.org>\r\nCall-ID: long\r\nCSeq: 1 MESSAGE\r\n\
              Content-Length: {body:06}\r\n\r\n"
         )
