@@ -124,6 +124,36 @@ fn call(alice: &mut Phone, bob: &mut Phone) -> Result<(), Failure> {
 }
 
 #[test]
+fn check_looks_for_passwords_and_shows_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    let check = |password: &str| {
+        let config = format!(
+            "[[peer]]\nname = \"b\"\naddress = \"b.example\"\nusername = \"u\"\n\
+             password = \"{password}\"\n"
+        );
+        std::fs::write(folder.path().join("ringway.toml"), config).unwrap();
+        let output = ringway(folder.path(), &["check"]).env("THE_SECRET", SECRET).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!said.contains(SECRET), "{said}");
+        (output.status.code().unwrap(), said)
+    };
+    let file = format!("${{file:{}}}", secret.display());
+    let (code, said) = check(&file);
+    assert!(code == 3 && said.contains("no password for the peer \"b\" in /"), "{code} {said}");
+    std::fs::write(&secret, SECRET).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, said) = check(&file);
+    assert!(code == 3 && said.contains("chmod 600 helps"), "{code} {said}");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(check(&file).0, 0);
+    assert_eq!(check("${env:THE_SECRET}").0, 0);
+    assert_eq!(check("${env:NO_SUCH_SECRET}").0, 3);
+    let (code, said) = check(SECRET);
+    assert!(code == 3 && said.contains("does not stand in this file itself"), "{code} {said}");
+}
+
+#[test]
 fn j11_a_server_logs_in_at_another_and_a_call_passes_both() {
     let folder = tempfile::tempdir().unwrap();
     let peer = "[[peer]]\nname = \"a\"\naccount = \"trunk@b.example\"\n";

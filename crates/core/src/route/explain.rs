@@ -231,6 +231,32 @@ mod tests {
         assert_eq!(nobody.otherwise, Reject::TemporarilyUnavailable);
     }
 
+    #[test]
+    fn peers_are_named() {
+        use crate::route::rules::{Action, Route, Upstream};
+        use crate::snapshot::Peer;
+        let mut snapshot = snapshot();
+        let peer = Peer {
+            name: "gateway".into(),
+            address: Some((*b"sip:192.0.2.7").into()),
+            account: AddressOfRecord::from_text("alice@example.org"),
+            ..Peer::default()
+        };
+        snapshot.routes.push(Route {
+            name: "numbers".into(),
+            domain: None,
+            prefix: (*b"+").into(),
+            methods: Vec::new(),
+            stateless: false,
+            action: Action::Forward(Upstream::of(&peer).into_iter().collect()),
+        });
+        snapshot.peers.push(peer);
+        let from_to = ("alice@example.org", "tel:+49");
+        let told = explain((&setup(), &snapshot), from_to, |_| Vec::new()).to_string();
+        assert!(told.contains("alice@example.org is the peer gateway"), "{told}");
+        assert!(told.contains("[configured, peer gateway]"), "{told}");
+    }
+
     fn explaining(from: &str, to: &str, bindings: Vec<Binding>) -> Explanation {
         explain((&setup(), &snapshot()), (from, to), |_| bindings)
     }
