@@ -1,5 +1,6 @@
 """Browsers that die, that come from another site, and that have two tabs."""
 
+import re
 import time
 
 from book import every, same
@@ -10,6 +11,8 @@ from stage import PACKETS_OF_A_TALK
 # A browser that is gone is found out by then, and its caller told.
 SOON_S = 8
 WRONG_PASSWORD = (401, 403)
+CONTACT_OF_INVITE = re.compile(r"^INVITE .*\n(?:.+\n)*?Contact: *<([^>]+)>", re.MULTILINE)
+BYE = re.compile(r"^BYE (\S+) ", re.MULTILINE)
 
 
 @every("register {} over {}", ("jssip", "wss"), ("sipjs", "wss"), ("jssip", "ws"), ("sipjs", "ws"))
@@ -58,6 +61,31 @@ def holds(stage, holder, other):
         phone.exchanges(PACKETS_OF_A_TALK)
     alice.hang_up()
     bob.ended()
+
+
+@every("a GRUU leads to its device: {}, and {} over {}", ("jssip", "sipjs", "wss"), limit_s=300)
+def gruu(stage, kind, other, over):
+    """It is the Contact of its calls. A BYE to it ends its call, and a MESSAGE to it, by browser or
+    desk phone, reaches no other device of its user."""
+    account = stage.account()
+    alice = stage.registered(kind, over, account)
+    elsewhere = stage.registered(kind, over, account, tab_of=alice)
+    bob, desk = stage.registered(other, over), stage.registered("pjsua")
+    stage.ring(alice, bob)
+    bob.answer()
+    stage.talk(alice, bob)
+    bob.hang_up()
+    same("the end of a talk", alice.ended(), None)
+    contact = CONTACT_OF_INVITE.findall(alice.trace())[-1]
+    if ";gr=" not in contact:
+        raise Failed(f"{contact} is no GRUU")
+    same("whom the BYE was for", BYE.findall(bob.trace()), [contact])
+    for sender in (bob, desk):
+        text = f"from {sender}"
+        sender.command("message", contact, text)
+        alice.got(text)
+        same(f"the answer to {sender}", sender.delivered(text), 200)
+    same("what another device got", elsewhere.happened("message"), [])
 
 
 @every("browsers come back when the server does: {} calls {}", ("sipjs", "jssip"))

@@ -125,6 +125,8 @@ class Phone:
         media.lockCodecEnabled = False
         config.natConfig.iceEnabled = False
         config.natConfig.udpKaIntervalSec = setup["keep_alive_s"]
+        # A phone that keeps nothing alive knows nothing of address translation.
+        config.natConfig.contactRewriteUse = bool(setup["keep_alive_s"])
         return config
 
     def answer(self, status):
