@@ -12,7 +12,7 @@ use crate::proxy::response_context::{BranchState, Outcome, ResponseContext};
 use crate::registrar::thousandths;
 use crate::reject::Reject;
 use crate::route::ours::Ours;
-use crate::route::plan::{Group, Plan};
+use crate::route::plan::{Group, Plan, PlannedBranch};
 use crate::status;
 use crate::time::Instant;
 use crate::waiting::Waiting;
@@ -101,6 +101,11 @@ impl Node {
         for mut group in groups.into_iter().rev() {
             // The user who was called first has none of these contacts.
             group.looks_again = false;
+            //= RFC 3261 16.5
+            // "As above, any given URI MUST NOT be added to the set more than once."
+            let waiting = context.groups.iter().flat_map(|group| &group.branches);
+            let known: Vec<&PlannedBranch> = context.tried.iter().chain(waiting).collect();
+            group.branches.retain(|new| !known.iter().any(|known| known.is_same_target(new)));
             group.branches.truncate(room);
             room -= group.branches.len();
             if !group.branches.is_empty() {

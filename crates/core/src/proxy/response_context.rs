@@ -9,7 +9,7 @@ use crate::proxy::log_in::BranchLogin;
 use crate::proxy::next_address::Untried;
 use crate::reject::Reject;
 use crate::route::own_route::OwnRoute;
-use crate::route::plan::Group;
+use crate::route::plan::{Group, PlannedBranch};
 use crate::servers::Server;
 use crate::status;
 use crate::timers::TimerId;
@@ -45,6 +45,8 @@ pub(crate) struct ResponseContext {
     pub(crate) otherwise: Reject,
     /// The users that redirections led to.
     pub(crate) followed: Vec<AddressOfRecord>,
+    /// The contacts that were tried, where redirections are followed: none is tried twice.
+    pub(crate) tried: Vec<PlannedBranch>,
     /// The contacts of the next group are being looked up again.
     pub(crate) looking_again: bool,
     /// The branches tried so far.

@@ -81,6 +81,7 @@ impl Node {
             groups: Default::default(),
             otherwise: Reject::TemporarilyUnavailable,
             followed: Vec::new(),
+            tried: Vec::new(),
             looking_again: false,
             branches: Vec::new(),
             answered: false,
@@ -230,6 +231,9 @@ impl Node {
         if context.is_invite && !context.groups.is_empty() && group.timeout_s > 0 {
             let at = now + Duration::from_secs(u64::from(group.timeout_s));
             context.group_timer = Some(self.timers.schedule(at, Timer::Group(id)));
+        }
+        if self.snapshot.settings.follow_redirects {
+            context.tried.extend(group.branches.iter().cloned());
         }
         let shares = shares(breadth, group.branches.len() as u32);
         // Most requests have one branch.

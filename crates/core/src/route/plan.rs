@@ -245,6 +245,16 @@ impl PlannedBranch {
         Self { target: target.into(), way, route, device, rule, peer: None, other_flows }
     }
 
+    /// Whether both are one target: flows of different devices are not, even where their contacts
+    /// say the same (RFC 5626 §7).
+    pub(crate) fn is_same_target(&self, other: &Self) -> bool {
+        let same_uri = || match (Uri::parse(&self.target), Uri::parse(&other.target)) {
+            (Ok(one), Ok(another)) => ringway_wire::equal(&one, &another),
+            _ => self.target == other.target,
+        };
+        self.device == other.device && same_uri()
+    }
+
     /// Whether it goes to where a user of ours registered.
     pub(crate) const fn is_registered(&self) -> bool {
         matches!((&self.way, self.rule), (Way::Flow(_), Rule::Registered { .. }))
