@@ -7,9 +7,11 @@ mod zone;
 
 use hickory_proto::rr::RecordType;
 use ringway_core::flow::Transport;
+use ringway_server::config;
 use ringway_server::server::{Running, Startup};
 use serde_json::Value;
 use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -17,7 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use world::{LONG, V4, V6, address as listener, serve, udp_to};
-use zone::{Reply, Zone, address, alias, lasting, naptr, srv};
+use zone::{Reply, Zone, address, alias, lasting, naptr, srv, weighted};
 
 const NOTHING: Reply = Reply::Say(Vec::new());
 /// What needs no waiting takes less, also on a busy machine.
@@ -99,15 +101,18 @@ impl Phone {
     }
 
     fn send(&self, method: &str, uri: &str) {
+        self.0.send(self.text(method, uri).as_bytes()).unwrap();
+    }
+
+    fn text(&self, method: &str, uri: &str) -> String {
         let (number, from) = (NUMBER.fetch_add(1, Ordering::Relaxed), self.0.local_addr().unwrap());
-        let text = format!(
+        format!(
             "{method} {uri} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {from};branch=z9hG4bK-dns-{number};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:alice@example.org>;tag=a{number}\r\nTo: <{uri}>\r\n\
              Call-ID: dns-{number}\r\nCSeq: 1 {method}\r\nContact: <sip:alice@{from}>\r\n\
              Content-Length: 0\r\n\r\n"
-        );
-        self.0.send(text.as_bytes()).unwrap();
+        )
     }
 
     /// The next final answer, and how long it took.
@@ -414,6 +419,42 @@ fn an_overloaded_server_is_passed_over() {
     let phone = Phone::of(&server);
     (0..10).for_each(|_| phone.reaches("sip:bob@pair.test"));
     assert_eq!((full.heard(), far.heard()), (1, 10));
+    server.shutdown(Duration::ZERO);
+}
+
+// What comes again goes where it went before, whatever chance or others say.
+#[test]
+//= RFC 3263 4.4 type=test
+fn without_state_the_call_chooses_among_equal_servers() {
+    let fars = [Far::answering(UNAVAILABLE), Far::answering(UNAVAILABLE)];
+    let ports = fars.each_ref().map(|far| far.at.port());
+    let zone = Zone::start(move |name, kind| match (name, kind) {
+        ("_sip._udp.pair.test", RecordType::SRV) => {
+            Reply::Say(ports.map(|port| weighted(name, (0, 10), port, "h.test")).into())
+        }
+        _ => pair(name, kind, ports),
+    });
+    let text = "[[route]]\nname = \"onward\"\nmethods = [\"MESSAGE\"]\nmode = \"stateless\"\n";
+    let routing = config::parse(Path::new("r.toml"), text).unwrap().routing;
+    let server = serve(&Startup { dns: vec![zone.address], routing, ..world::startup() });
+    let phone = Phone::of(&server);
+    let heard = || fars.each_ref().map(Far::heard);
+    // Both have failed lately, one after the other.
+    phone.ask("INVITE", "sip:bob@pair.test");
+    assert_eq!(heard(), [1, 1]);
+    let mut chosen = [false, false];
+    for _ in 0..20 {
+        let before = heard();
+        let asked = phone.text("MESSAGE", "sip:bob@pair.test");
+        for _ in 0..4 {
+            phone.0.send(asked.as_bytes()).unwrap();
+            assert_eq!(phone.hear().0, UNAVAILABLE, "it passes as it came");
+        }
+        let at = [0, 1].map(|at| heard()[at] - before[at]);
+        assert!(at == [4, 0] || at == [0, 4], "{at:?}");
+        chosen[usize::from(at[1] > 0)] = true;
+    }
+    assert_eq!(chosen, [true, true]);
     server.shutdown(Duration::ZERO);
 }
 

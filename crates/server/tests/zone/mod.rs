@@ -226,7 +226,12 @@ pub(crate) fn alias(owner: &str, to: &str) -> Record {
 }
 
 pub(crate) fn srv(owner: &str, priority: u16, port: u16, host: &str) -> Record {
-    let data = SRV::new(priority, 0, port, name(host));
+    weighted(owner, (priority, 0), port, host)
+}
+
+/// The same with a weight.
+pub(crate) fn weighted(owner: &str, rank: (u16, u16), port: u16, host: &str) -> Record {
+    let data = SRV::new(rank.0, rank.1, port, name(host));
     Record::from_rdata(name(owner), TTL, RData::SRV(data))
 }
 
