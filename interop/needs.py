@@ -19,6 +19,7 @@ PROGRAMS = {
     "cc": (("gcc", "libc6-dev"), "linphone"),
     "sipp": (("sip-tester",), "sipp"),
     "sipsak": (("sipsak",), "sipsak"),
+    "kamailio": (("kamailio",), "kamailio"),
     "python3-venv": (("python3-venv",), "pjsua"),
     "chromium": (("chromium",), "browser"),
     "node": (("nodejs",), "browser"),

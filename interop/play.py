@@ -11,6 +11,7 @@ import traceback
 import browsers
 import matrix
 import tests
+import upstream
 from book import TESTS
 from stage import Skipped, Stage
 
