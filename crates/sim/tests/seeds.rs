@@ -184,7 +184,7 @@ fn a_body_that_was_changed() {
 fn an_identity_that_is_believed() {
     let believed = tamper(|flow, bytes| {
         change((flow, bytes), ("INVITE", None), |sip| {
-            sip.add("Remote-Party-ID", "<sip:boss@example.org>");
+            sip.add("Remote-Party-ID", "<sip:the.boss@example.org>");
         })
     });
     assert!(believed.contains("a claim was believed: Remote-Party-ID"), "{believed}");

@@ -5,8 +5,8 @@ use crate::clock::Random;
 use crate::random::phone::DOMAIN;
 use crate::scenario::sip::{Sip, uri_of};
 
-/// What stands in every claim, and in nothing else.
-const CLAIM: &str = "boss";
+/// What stands in every claim, and in nothing else: cookies and nonces have no dot.
+const CLAIM: &str = "the.boss";
 
 /// How claims are spelled.
 const NAMES: [&str; 8] = [
