@@ -47,7 +47,7 @@ struct Broken {
     problem: Problem,
     statement: Span,
     line: usize,
-    /// Under a broken [title] are settings of nobody knows what: from where.
+    /// Under a broken `[title]` are settings of nobody knows what: from where.
     lost: Option<usize>,
 }
 
