@@ -16,6 +16,7 @@ use ringway_core::snapshot::Peer;
 use ringway_server::listen::Endpoint;
 use ringway_server::server::Startup;
 use ringway_server::tls::TlsSetup;
+use rustls::HandshakeKind;
 use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
@@ -388,9 +389,9 @@ fn certificates_change_while_calls_go_on() {
     authority.issue(&["example.org"]);
     assert_ne!(std::fs::read(&certificate).unwrap(), old);
     server.reload();
-    // Resumed sessions would show the old one; a client that was not here before does not.
-    let fresh = trusting(&authority.file, None);
-    let mut after = secure_to(to, "example.org", &fresh).unwrap();
+    // Nor do clients that were here before go on with what they were shown then.
+    let mut after = secure_to(to, "example.org", &config).unwrap();
+    assert_eq!(after.conn.handshake_kind(), Some(HandshakeKind::Full));
     assert_ne!(shown(&after), shown(&before));
     for stream in [&mut before, &mut after] {
         let via = format!("TLS {}", stream.sock.local_addr().unwrap());
