@@ -9,13 +9,13 @@ import signal
 
 from certificate import key_hash
 from chromium import Chromium
-from phone import CSEQ, FINAL, Phone, wait
+from phone import CSEQ, FINAL, CommandedPhone, wait
 
 # Of the beeps that Chromium's own microphone makes a second of a call brings ten times as much.
 HEARD_ENERGY = 0.02
 
 
-class Browser(Phone):
+class Browser(CommandedPhone):
     needs = "browser"
     # Where the pages are served; `run` knows. The Origin of their WebSockets.
     pages = None
@@ -55,33 +55,11 @@ class Browser(Phone):
         arguments = ", ".join(map(json.dumps, words))
         self.chromium.evaluate(self.page, f"void phone.{verb}({arguments})")
 
-    def call(self, user):
-        self.command("call", self.uri(user))
-
     def answer(self):
         self.command("answer")
 
     def decline(self, status):
         self.command("decline", status)
-
-    def hang_up(self):
-        self.command("hang_up")
-
-    def hold(self):
-        self.command("hold")
-
-    def resume(self):
-        self.command("resume")
-
-    def message(self, user, text):
-        self.forget("delivered")
-        self.command("message", self.uri(user), text)
-
-    def delivered(self, _):
-        return self.expect("delivered")
-
-    def got(self, text):
-        self.expect("message", lambda message: message == text)
 
     def count(self):
         """RTP packets that its latest call has sent and received."""
@@ -110,10 +88,6 @@ class Browser(Phone):
 
     def heard(self):
         return self.counts["energy"] >= HEARD_ENERGY
-
-    def unregister(self):
-        self.command("unregister")
-        self.expect("unregistered")
 
     def answer_to(self, method):
         """Waits for the final answer to its latest request of this method; hands back when the

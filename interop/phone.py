@@ -195,3 +195,33 @@ class Phone:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+class CommandedPhone(Phone):
+    """One that is told by `command(verb, ...)` what to do, and tells of all that happens."""
+
+    def call(self, user):
+        self.command("call", self.uri(user))
+
+    def hang_up(self):
+        self.command("hang_up")
+
+    def hold(self):
+        self.command("hold")
+
+    def resume(self):
+        self.command("resume")
+
+    def message(self, user, text):
+        self.forget("delivered")
+        self.command("message", self.uri(user), text)
+
+    def delivered(self, _):
+        return self.expect("delivered")
+
+    def got(self, text):
+        self.expect("message", lambda message: message == text)
+
+    def unregister(self):
+        self.command("unregister")
+        self.expect("unregistered")

@@ -10,12 +10,12 @@ import threading
 from pathlib import Path
 
 import audio
-from phone import Phone
+from phone import CommandedPhone
 
 CHILD = Path(__file__).with_name("pjsua_child.py")
 
 
-class Pjsua(Phone):
+class Pjsua(CommandedPhone):
     kind = "pjsua"
     # The Python that has the wheel; `needs.py` sets it.
     python = None
@@ -56,37 +56,11 @@ class Pjsua(Phone):
         """It says the same of a server that refuses it and of one that it does not trust."""
         return self.refused()
 
-    def call(self, user):
-        self.command("call", self.uri(user))
-
     def answer(self):
         self.command("answer", 200)
 
     def decline(self, status):
         self.command("answer", status)
-
-    def hang_up(self):
-        self.command("hang_up")
-
-    def hold(self):
-        self.command("hold")
-
-    def resume(self):
-        self.command("resume")
-
-    def message(self, user, text):
-        self.forget("delivered")
-        self.command("message", self.uri(user), text)
-
-    def delivered(self, _):
-        return self.expect("delivered")
-
-    def got(self, text):
-        self.expect("message", lambda message: message == text)
-
-    def unregister(self):
-        self.command("unregister")
-        self.expect("unregistered")
 
     def trace(self):
         return (self.folder / "pjsua.log").read_text(errors="replace").replace("\r", "")
