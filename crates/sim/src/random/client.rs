@@ -25,7 +25,7 @@ pub(crate) struct Client {
     logins: u8,
     /// It wants a CANCEL as soon as somebody answers provisionally.
     cancel: bool,
-    cancelled: bool,
+    pub(crate) cancelled: bool,
     /// The ACK for its final response.
     ack: Vec<u8>,
 }

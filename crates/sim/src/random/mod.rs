@@ -360,10 +360,14 @@ impl Life {
         // What a killed server knew, and what was said to a phone that was cut off, is lost.
         let heard = |phone: &&Phone| !phone.disturbed && !self.restarted;
         for phone in self.phones.iter().filter(heard) {
-            // Nobody ends a branch that has no state (RFC 3261 §16.8).
-            let has_state =
-                |invite: &&Sip| invite.all("Via").first().is_none_or(|via| !watch::passes(via));
-            if let Some(invite) = phone.ringing().find(has_state) {
+            // Nobody ends a branch that has no state (RFC 3261 §16.8). Its CANCEL finds nobody
+            // where the phone has left meanwhile, and the caller gives up by itself (§9.1).
+            let without_state = self.watch.without_state.contains(&phone.endpoint);
+            let has_state = |(invite, cancelled): &(&Sip, bool)| {
+                invite.all("Via").first().is_none_or(|via| !watch::passes(via))
+                    && !(*cancelled && without_state)
+            };
+            if let Some((invite, _)) = phone.ringing().find(has_state) {
                 let call_id = invite.get("Call-ID").unwrap_or_default();
                 let what = format!("it rings for ever at {}", phone.name);
                 return Err(Broken::new(call_id, what));

@@ -352,12 +352,12 @@ impl Phone {
         self.request(world, (number, dialog), "BYE");
     }
 
-    /// INVITEs that ring and will never end.
-    pub(crate) fn ringing(&self) -> impl Iterator<Item = &Sip> {
+    /// INVITEs that ring and will never end, and whether they were cancelled.
+    pub(crate) fn ringing(&self) -> impl Iterator<Item = (&Sip, bool)> {
         let rings = |client: &&super::client::Client| {
             client.is_invite() && client.state == State::Proceeding
         };
-        self.clients.values().filter(rings).map(|client| &client.request)
+        self.clients.values().filter(rings).map(|client| (&client.request, client.cancelled))
     }
 }
 
