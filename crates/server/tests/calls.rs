@@ -13,7 +13,7 @@ use ringway_wire::{Frame, Framer, Framing, Index, Message, ResponseWriter, parse
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
-use world::{LONG, V4, V6, address, serve};
+use world::{LONG, V4, V6, address, eventually, serve};
 
 const KINDS: [(Transport, &str); 4] =
     [(Transport::Udp, V4), (Transport::Udp, V6), (Transport::Tcp, V4), (Transport::Tcp, V6)];
@@ -92,14 +92,6 @@ fn status_of(failure: &Failure) -> u16 {
     match failure.cause {
         Cause::Refused { status, .. } => status,
         _ => panic!("not refused: {failure}"),
-    }
-}
-
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + LONG;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -15,15 +15,15 @@ use ringway_server::metrics::Metrics;
 use ringway_server::server::{Data, Running, Startup};
 use ringway_server::tcp::StreamLimits;
 use rustls::{ClientConfig, ClientConnection};
-use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use world::{LONG, V4, address, read_messages, request, serve, tcp_to, write};
+use world::{
+    LONG, V4, address, call, connect_from, eventually, read_messages, request, serve, tcp_to, write,
+};
 
 const STREAMS: [Transport; 4] = [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
 /// Sooner than any limit that is not set here.
@@ -77,39 +77,8 @@ fn phone(server: &Running, folder: &TempDir, user: &str, transport: Transport) -
     phone
 }
 
-/// Alice calls bob, who answers, and hangs up.
-fn call(alice: &mut Phone, bob: &mut Phone) {
-    let sdp = Some(("application/sdp", &b"v=0\r\nm=audio 9 RTP/AVP 0\r\n"[..]));
-    let outgoing = alice.invite("sip:bob@example.org", sdp).unwrap();
-    let incoming = bob.hear_call().unwrap();
-    let bobs = bob.accept(&incoming, sdp).unwrap();
-    let alices = alice.hear_answer(outgoing).unwrap().dialog;
-    bob.hear_ack(&bobs).unwrap();
-    let bye = alice.hang_up(&alices).unwrap();
-    bob.hear_hang_up(&bobs).unwrap();
-    alice.hear_farewell(&bye).unwrap();
-}
-
 fn counted(server: &Running, which: fn(&Metrics) -> &AtomicU64) -> u64 {
     which(server.engine().metrics()).load(Ordering::Relaxed)
-}
-
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + LONG;
-    while !is_so() {
-        assert!(Instant::now() < end, "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// A connection from another address of this machine.
-fn connect_from(ip: [u8; 4], to: SocketAddr) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
-    socket.connect(&to.into()).unwrap();
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(LONG)).unwrap();
-    stream
 }
 
 /// How long it took until the server closed.

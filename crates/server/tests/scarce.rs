@@ -10,7 +10,6 @@ use far::Authority;
 use ringway_core::flow::Transport;
 use ringway_server::demo::{Phone, Profile, Trace};
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +18,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use world::LONG;
+use world::{LONG, call, connect_from};
 
 struct Home(TempDir);
 
@@ -107,25 +106,6 @@ impl Server {
         phone.register(300).unwrap();
         phone
     }
-}
-
-fn connect_from(ip: [u8; 4], to: SocketAddr) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
-    socket.connect(&to.into()).unwrap();
-    TcpStream::from(socket)
-}
-
-fn call(alice: &mut Phone, bob: &mut Phone) {
-    let sdp = Some(("application/sdp", &b"v=0\r\nm=audio 9 RTP/AVP 0\r\n"[..]));
-    let outgoing = alice.invite("sip:bob@example.org", sdp).unwrap();
-    let incoming = bob.hear_call().unwrap();
-    let bobs = bob.accept(&incoming, sdp).unwrap();
-    let alices = alice.hear_answer(outgoing).unwrap().dialog;
-    bob.hear_ack(&bobs).unwrap();
-    let bye = alice.hang_up(&alices).unwrap();
-    bob.hear_hang_up(&bobs).unwrap();
-    alice.hear_farewell(&bye).unwrap();
 }
 
 const ALL: &str = "[server]\ndomains = [\"example.org\"]\nlisten = [\"udp:127.0.0.1:0\", \

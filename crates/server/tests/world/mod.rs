@@ -6,15 +6,18 @@ use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::flow::Transport;
 use ringway_core::snapshot::{Peer, Settings};
+use ringway_server::demo::Phone;
 use ringway_server::listen::Endpoint;
 use ringway_server::server::{Data, Running, Startup, start};
 use ringway_server::tcp::StreamLimits;
 use ringway_server::tls::TlsSetup;
 use ringway_server::trace;
 use ringway_server::ws::Origins;
+use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(10);
@@ -158,4 +161,36 @@ pub(crate) fn receive(socket: &UdpSocket, begin: &str) -> String {
             return text;
         }
     }
+}
+
+/// Looks until it is so, for as long as anything takes.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + LONG;
+    while !is_so() {
+        assert!(Instant::now() < end, "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A connection from another address of this machine.
+pub(crate) fn connect_from(ip: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((ip, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
+}
+
+/// Alice calls bob, who answers, and hangs up.
+pub(crate) fn call(alice: &mut Phone, bob: &mut Phone) {
+    let sdp = Some(("application/sdp", &b"v=0\r\nm=audio 9 RTP/AVP 0\r\n"[..]));
+    let outgoing = alice.invite("sip:bob@example.org", sdp).unwrap();
+    let incoming = bob.hear_call().unwrap();
+    let bobs = bob.accept(&incoming, sdp).unwrap();
+    let alices = alice.hear_answer(outgoing).unwrap().dialog;
+    bob.hear_ack(&bobs).unwrap();
+    let bye = alice.hang_up(&alices).unwrap();
+    bob.hear_hang_up(&bobs).unwrap();
+    alice.hear_farewell(&bye).unwrap();
 }
