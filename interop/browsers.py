@@ -135,14 +135,12 @@ def hears(alice, method, since=None):
         raise Failed(f"the answer to {method} came after {took:.1f} s")
 
 
-@every("a browser falls silent: {} over {}, {} calls", ("jssip", "ws6", "sipjs"), limit_s=400)
-@every("a browser falls silent: {} over {}, {} calls", ("sipjs", "wss", "jssip"), limit_s=400)
-def falls_silent(stage, kind, over, caller):
-    """Nobody closes its connection: before a call, while it rings and in a call. Each time its user
-    comes back in a new one."""
+def leaves(stage, kind, over, caller, how):
+    """A browser leaves before a call, while it rings and in a call; each time its user comes back in
+    a new one. The two that end are left in a new call that rings."""
     account, alice = stage.account(), stage.registered(caller, "wss")
 
-    stage.registered(kind, over, account).freeze()
+    how(stage.registered(kind, over, account))
     alice.call(account.user)
     alice.ended()
     hears(alice, "INVITE")
@@ -150,8 +148,8 @@ def falls_silent(stage, kind, over, caller):
     stage.forget_calls()
     bob = stage.registered(kind, over, account)
     stage.ring(alice, bob)
-    bob.freeze()
     since = time.monotonic()
+    how(bob)
     alice.ended()
     hears(alice, "INVITE", since)
 
@@ -160,13 +158,21 @@ def falls_silent(stage, kind, over, caller):
     stage.ring(alice, bob)
     bob.answer()
     stage.talk(alice, bob)
-    bob.freeze()
+    how(bob)
     alice.hang_up()
     hears(alice, "BYE")
 
     stage.forget_calls()
     bob = stage.registered(kind, over, account)
     stage.ring(alice, bob)
+    return alice, bob
+
+
+@every("a browser falls silent: {} over {}, {} calls", ("jssip", "ws6", "sipjs"), limit_s=400)
+@every("a browser falls silent: {} over {}, {} calls", ("sipjs", "wss", "jssip"), limit_s=400)
+def falls_silent(stage, kind, over, caller):
+    """Nobody closes its connection."""
+    alice, bob = leaves(stage, kind, over, caller, lambda browser: browser.freeze())
     alice.hang_up()
     bob.ended()
 
@@ -174,34 +180,7 @@ def falls_silent(stage, kind, over, caller):
 @every("a browser dies: {} over {}, {} calls", ("jssip", "wss", "sipjs"), limit_s=300)
 @every("a browser dies: {} over {}, {} calls", ("sipjs", "ws", "jssip"), limit_s=300)
 def dies(stage, kind, over, caller):
-    """Before a call, while it rings and in a call. Each time its user comes back in a new one."""
-    account, alice = stage.account(), stage.registered(caller, "wss")
-
-    stage.registered(kind, over, account).kill()
-    alice.call(account.user)
-    alice.ended()
-    hears(alice, "INVITE")
-
-    stage.forget_calls()
-    bob = stage.registered(kind, over, account)
-    stage.ring(alice, bob)
-    since = time.monotonic()
-    bob.kill()
-    alice.ended()
-    hears(alice, "INVITE", since)
-
-    stage.forget_calls()
-    bob = stage.registered(kind, over, account)
-    stage.ring(alice, bob)
-    bob.answer()
-    stage.talk(alice, bob)
-    bob.kill()
-    alice.hang_up()
-    hears(alice, "BYE")
-
-    stage.forget_calls()
-    bob = stage.registered(kind, over, account)
-    stage.ring(alice, bob)
+    alice, bob = leaves(stage, kind, over, caller, lambda browser: browser.kill())
     bob.answer()
     stage.talk(alice, bob)
     bob.hang_up()
