@@ -13,6 +13,7 @@ pub(crate) fn check(input: &[u8]) {
     let Ok(message) = parse(bytes, &mut index, framing) else { return };
     let good = message.check().is_ok();
     read::everything(&message);
+    read::facts_agree(&message);
     let stored = message.to_stored();
     assert_eq!(stored.message().bytes(), message.bytes(), "a copy is the same");
     assert_eq!(stored.message().check().is_ok(), good, "a copy is judged the same");

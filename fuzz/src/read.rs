@@ -1,6 +1,24 @@
 //! Reads all that can be read of a message.
 
-use ringway_wire::{Contacts, Message, Name, NameAddr, Params, Sdp, Uri, Via, equal};
+use ringway_wire::{CSeq, Contacts, Message, Name, NameAddr, Params, Sdp, Uri, Via, equal};
+
+/// What was found while the message was judged is what its headers say when they are read.
+pub(crate) fn facts_agree(message: &Message<'_>) {
+    let value = |name| message.header(name).unwrap_or_default();
+    assert_eq!(message.from().ok(), NameAddr::parse(value(Name::From)).ok(), "From");
+    assert_eq!(message.to().ok(), NameAddr::parse(value(Name::To)).ok(), "To");
+    assert_eq!(message.cseq().ok(), CSeq::parse(value(Name::CSeq)).ok(), "CSeq");
+    assert_eq!(message.uri().ok(), Uri::parse(message.request_uri()).ok(), "Request-URI");
+    let top = message.values(Name::Via).next().and_then(|value| Via::parse(value).ok());
+    assert_eq!(message.top_via().ok(), top, "Via");
+    for via in message.vias().flatten() {
+        assert_eq!(via.branch(), via.params.get(b"branch").flatten(), "branch");
+    }
+    for address in [message.from(), message.to()].into_iter().flatten() {
+        let tag = address.params.get(b"tag").flatten().filter(|tag| !tag.is_empty());
+        assert_eq!(address.tag(), tag, "tag");
+    }
+}
 
 /// Reads everything, and counts it so that nothing is left out by the compiler.
 pub(crate) fn everything(message: &Message<'_>) -> usize {

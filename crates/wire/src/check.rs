@@ -1,18 +1,21 @@
-//! What RFC 3261 demands of a message before anyone acts on it.
+//! What RFC 3261 demands of a message before anyone acts on it, and on the way where its parts
+//! stand.
 
+use crate::class;
 use crate::error::{Fault, Malformed};
-use crate::header::address::NameAddr;
-use crate::header::via::Via;
+use crate::facts::Facts;
+use crate::header::address::{AddressMarks, Tags};
+use crate::header::params::skip_blanks;
+use crate::header::via::ViaMarks;
 use crate::limits;
-use crate::message::{Contacts, Framing, Message};
-use crate::name::Name;
+use crate::message::{Contacts, Framing, Header, Message};
+use crate::name::{Method, Name};
 use crate::scan::{Index, is_token, number};
-use crate::uri::Uri;
 
 /// Cuts the body to what Content-Length says, or notes that it cannot (RFC 3261 §18.3).
 pub(crate) fn content_length(bytes: &[u8], index: &mut Index, framing: Framing) {
-    let first = usize::from(index.first[Name::ContentLength as usize]);
-    let Some(place) = first.checked_sub(1).and_then(|at| index.places.get(at)) else {
+    let first = index.names.first(Name::ContentLength);
+    let Some(place) = first.and_then(|at| index.places.get(at)) else {
         if framing == Framing::Stream {
             index.note(Malformed::new("Content-Length", Fault::Missing));
         }
@@ -37,12 +40,19 @@ pub(crate) fn content_length(bytes: &[u8], index: &mut Index, framing: Framing) 
     }
 }
 
-pub(crate) fn message(message: &Message<'_>) -> Result<(), Malformed> {
-    if let Some(fault) = message.index().fault {
-        return Err(fault);
+/// Judges a message, and leaves in its index what was found.
+pub(crate) fn judge(bytes: &[u8], index: &mut Index) {
+    if index.fault.is_some() {
+        return;
     }
+    let mut facts = index.facts;
+    index.fault = message(&Message::of(bytes, index), &mut facts).err();
+    index.facts = facts;
+}
+
+fn message(message: &Message<'_>, facts: &mut Facts) -> Result<(), Malformed> {
     if message.is_request() {
-        request_line(message)?;
+        request_line(message, facts)?;
     } else if message.status() == 0 {
         return Err(Malformed::grammar("status"));
     }
@@ -51,109 +61,117 @@ pub(crate) fn message(message: &Message<'_>) -> Result<(), Malformed> {
     // "A valid SIP request formulated by a UAC MUST, at a minimum, contain"
     let call_id = message.header(Name::CallId);
     let call_id = call_id.ok_or(Malformed::new("Call-ID", Fault::Missing))?;
-    if call_id.is_empty() || call_id.iter().any(|b| *b <= b' ') {
+    if call_id.is_empty() || class::find_below(call_id, 0, b' ' + 1).is_some() {
         return Err(Malformed::grammar("Call-ID"));
     }
-    vias(message)?;
-    address(message.from()?, "From")?;
-    address(message.to()?, "To")?;
+    vias(message, facts)?;
+    facts.from = Some(address(message, Name::From)?);
+    facts.to = Some(address(message, Name::To)?);
     let cseq = message.cseq()?;
     if message.is_request() && cseq.method != message.method() {
         return Err(Malformed::new("CSeq", Fault::MethodMismatch));
     }
-    routes(message, Name::Route, "Route", limits::ROUTES)?;
-    routes(message, Name::RecordRoute, "Record-Route", limits::ROUTES)?;
-    routes(message, Name::Path, "Path", limits::PATHS)?;
-    contacts(message)
+    facts.cseq = Method::known(cseq.method.as_bytes()).map(|method| (cseq.number, method));
+    addresses(message, Name::Route, limits::ROUTES)?;
+    addresses(message, Name::RecordRoute, limits::ROUTES)?;
+    addresses(message, Name::Path, limits::PATHS)?;
+    match message.contact_kind() {
+        Contacts::List => addresses(message, Name::Contact, limits::CONTACTS),
+        Contacts::None | Contacts::Star => Ok(()),
+    }
 }
 
-fn request_line(message: &Message<'_>) -> Result<(), Malformed> {
+fn request_line(message: &Message<'_>, facts: &Facts) -> Result<(), Malformed> {
     if !is_token(message.method().as_bytes()) {
         return Err(Malformed::grammar("start line"));
     }
-    match message.uri() {
-        Ok(Uri::Sip(sip)) => {
-            //= RFC 3261 19.1.1
-            // "Table 1: Use and default values of URI components"
-            // Headers are not allowed in a Request-URI (RFC 4475 §3.1.2.11).
-            if sip.headers.is_empty() { Ok(()) } else { Err(Malformed::grammar("Request-URI")) }
-        }
-        Ok(_) => Ok(()),
-        Err(_) => Err(Malformed::grammar("Request-URI")),
+    //= RFC 3261 19.1.1
+    // "Table 1: Use and default values of URI components"
+    // Headers are not allowed in a Request-URI (RFC 4475 §3.1.2.11).
+    match facts.uri {
+        Some(uri) if !uri.has_headers() => Ok(()),
+        _ => Err(Malformed::grammar("Request-URI")),
     }
 }
 
 /// A7: what may stand in a message once stands there once, or says the same each time.
 fn singles(message: &Message<'_>) -> Result<(), Malformed> {
-    let index = message.index();
-    let mut seen: [u16; Name::COUNT] = [0; Name::COUNT];
-    for (at, header) in message.headers().enumerate() {
-        if !header.name.is_single() {
-            continue;
-        }
-        let first = usize::from(core::mem::replace(
-            &mut seen[header.name as usize],
-            index.first[header.name as usize],
-        ));
-        if first != 0 && first != at + 1 && message.header(header.name) != Some(header.value) {
-            return Err(Malformed::new(header.name.as_str(), Fault::Repeated));
+    if message.index().names.repeated & Name::SINGLES == 0 {
+        return Ok(());
+    }
+    let again = |header: &Header<'_>| {
+        header.name.is_single() && message.header(header.name) != Some(header.value)
+    };
+    match message.headers().find(again) {
+        Some(header) => Err(Malformed::new(header.name.as_str(), Fault::Repeated)),
+        None => Ok(()),
+    }
+}
+
+/// Reads the elements of the comma list of each line of this name, one after another. Each is
+/// handed to `each` with its number and what was read of it.
+fn elements<'a, M>(
+    message: &Message<'a>,
+    name: Name,
+    read: impl Fn(&'a [u8]) -> Option<(M, usize)>,
+    mut each: impl FnMut(usize, &'a [u8], Option<M>) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    let mut nth = 0;
+    for mut rest in message.all(name).filter(|value| !value.is_empty()) {
+        loop {
+            let text = &rest[skip_blanks(rest, 0)..];
+            let found = read(text).filter(|&(_, end)| matches!(text.get(end), None | Some(b',')));
+            let end = found.as_ref().map_or(0, |&(_, end)| end);
+            each(nth, &text[..end], found.map(|(marks, _)| marks))?;
+            nth += 1;
+            match text.get(end) {
+                None => break,
+                Some(_) => rest = &text[end + 1..],
+            }
         }
     }
     Ok(())
 }
 
-fn vias(message: &Message<'_>) -> Result<(), Malformed> {
-    let mut count = 0;
-    for value in message.values(Name::Via) {
-        if count >= limits::VIAS {
+fn vias(message: &Message<'_>, facts: &mut Facts) -> Result<(), Malformed> {
+    elements(message, Name::Via, ViaMarks::read, |nth, text, marks| {
+        if nth >= limits::VIAS {
             return Err(Malformed::new("Via", Fault::TooLarge));
         }
-        if Via::parse(value)?.params.repeats(b"branch") {
+        let marks = marks.ok_or(Malformed::grammar("Via"))?;
+        if marks.repeats_branch {
             return Err(Malformed::new("Via", Fault::Repeated));
         }
-        count += 1;
-    }
-    if count == 0 { Err(Malformed::new("Via", Fault::Missing)) } else { Ok(()) }
+        if nth == 0 {
+            facts.via = Some((message.span_of(text), marks));
+        }
+        Ok(())
+    })?;
+    if facts.via.is_none() { Err(Malformed::new("Via", Fault::Missing)) } else { Ok(()) }
 }
 
 /// From or To: a URI of any scheme, and one tag at most, so that nobody reads another one.
-fn address(address: NameAddr<'_>, what: &'static str) -> Result<(), Malformed> {
-    address.uri().map_err(|_| Malformed::grammar(what))?;
-    if address.params.repeats(b"tag") {
-        return Err(Malformed::new(what, Fault::Repeated));
-    }
-    // RFC 3261 §25.1 tag-param: a tag has a value.
-    match address.params.get(b"tag") {
-        Some(None) => Err(Malformed::grammar(what)),
-        _ => Ok(()),
+fn address(message: &Message<'_>, name: Name) -> Result<AddressMarks, Malformed> {
+    let what = name.as_str();
+    let value = message.header(name).ok_or(Malformed::new(what, Fault::Missing))?;
+    let marks = AddressMarks::read(value).filter(|&(_, end)| end == value.len());
+    let (marks, _) = marks.filter(|(marks, _)| marks.has_uri()).ok_or(Malformed::grammar(what))?;
+    match marks.tags() {
+        Tags::Several => Err(Malformed::new(what, Fault::Repeated)),
+        Tags::WithoutValue => Err(Malformed::grammar(what)),
+        Tags::None | Tags::One => Ok(marks),
     }
 }
 
-fn routes(
-    message: &Message<'_>,
-    name: Name,
-    what: &'static str,
-    most: usize,
-) -> Result<(), Malformed> {
-    for (at, value) in message.values(name).enumerate() {
-        if at >= most {
-            return Err(Malformed::new(what, Fault::TooLarge));
+/// A list of addresses, each with a URI of any scheme.
+fn addresses(message: &Message<'_>, name: Name, most: usize) -> Result<(), Malformed> {
+    elements(message, name, AddressMarks::read, |nth, _, marks| {
+        if nth >= most {
+            return Err(Malformed::new(name.as_str(), Fault::TooLarge));
         }
-        let address = NameAddr::parse(value).map_err(|_| Malformed::grammar(what))?;
-        address.uri().map_err(|_| Malformed::grammar(what))?;
-    }
-    Ok(())
-}
-
-fn contacts(message: &Message<'_>) -> Result<(), Malformed> {
-    if message.contact_kind() == Contacts::Star {
-        return Ok(());
-    }
-    for (at, contact) in message.contacts().enumerate() {
-        if at >= limits::CONTACTS {
-            return Err(Malformed::new("Contact", Fault::TooLarge));
+        match marks {
+            Some(marks) if marks.has_uri() => Ok(()),
+            _ => Err(Malformed::grammar(name.as_str())),
         }
-        contact?.uri().map_err(|_| Malformed::grammar("Contact"))?;
-    }
-    Ok(())
+    })
 }

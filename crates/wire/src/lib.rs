@@ -3,24 +3,27 @@
 //! ```text
 //! web_socket ──────┐
 //! stream -> frame ─┤
-//! datagram ────────┴-> scan -> Message ─┬-> headers, read on demand
-//!                             (positions)├-> check: what is wrong with it
-//!                                        └-> write: edit the bytes, answer, ask
+//! datagram ────────┴-> scan -> check ─> Message ─┬-> what everybody reads: its place is known
+//!                   (positions) (facts)          ├-> other headers, read on demand
+//!                                                └-> write: edit the bytes, answer, ask
 //! ```
 //!
-//! A received [`Message`] is its bytes and a table of positions. Making it judges nothing and
-//! allocates nothing; [`Message::check`] says what is wrong, so that it can be answered.
+//! A received [`Message`] is its bytes and a table of positions. It is judged while they are
+//! found, once; [`Message::check`] says what is wrong, so that it can be answered.
 #![no_std]
 extern crate alloc;
 
 pub mod limits;
 mod error;
+mod class;
 mod frame;
 mod scan;
 mod name;
 mod message;
+mod facts;
 mod check;
 mod header;
+mod host;
 mod uri;
 mod write;
 mod sdp;
@@ -34,13 +37,14 @@ pub use crate::header::cseq::CSeq;
 pub use crate::header::params::{Iter as ParamsIter, Params};
 pub use crate::header::session_id::SessionId;
 pub use crate::header::via::Via;
+pub use crate::host::Host;
 pub use crate::message::{
     Contacts, Framing, Header, Message, StoredMessage, delta_seconds, head_of, parse, split,
 };
 pub use crate::name::{Method, Name};
 pub use crate::scan::Index;
 pub use crate::sdp::{Direction, Media, Sdp};
-pub use crate::uri::{Host, SipUri, TelUri, Uri, equal, unescape};
+pub use crate::uri::{SipUri, TelUri, Uri, equal, unescape};
 pub use crate::write::edit::{Editor, Scratch};
 pub use crate::write::reason::reason_phrase;
 pub use crate::write::request::{RequestWriter, write_ack, write_cancel};

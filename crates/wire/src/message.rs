@@ -2,12 +2,12 @@
 
 use crate::check;
 use crate::error::{Fault, Malformed};
-use crate::header::address::NameAddr;
+use crate::header::address::{AddressMarks, NameAddr};
 use crate::header::cseq::CSeq;
 use crate::header::via::Via;
 use crate::limits;
 use crate::name::{Method, Name};
-use crate::scan::{Index, Place, element_end, number, trim};
+use crate::scan::{Index, Place, Span, element_end, number, trim};
 use crate::uri::Uri;
 use alloc::boxed::Box;
 use core::ops::Range;
@@ -21,8 +21,7 @@ pub enum Framing {
     Stream,
 }
 
-/// A message. It is a view: cheap to copy, and nothing in it was judged by making it; see
-/// [`Message::check`].
+/// A message. It is a view: cheap to copy. What is wrong with it is said by [`Message::check`].
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
@@ -41,6 +40,7 @@ pub fn parse<'a>(
 ) -> Result<Message<'a>, Malformed> {
     index.scan(bytes)?;
     check::content_length(bytes, index, framing);
+    check::judge(bytes, index);
     Ok(Message { bytes, index })
 }
 
@@ -74,6 +74,10 @@ pub enum Contacts {
 }
 
 impl<'a> Message<'a> {
+    pub(crate) const fn of(bytes: &'a [u8], index: &'a Index) -> Self {
+        Self { bytes, index }
+    }
+
     /// The message as received, without what follows it in its datagram.
     pub fn bytes(&self) -> &'a [u8] {
         &self.bytes[usize::from(self.index.start)..usize::from(self.index.body_end)]
@@ -100,11 +104,11 @@ impl<'a> Message<'a> {
 
     /// The method of a request; of a response the method in its CSeq.
     pub fn method(&self) -> Method<'a> {
-        if self.is_request() {
-            Method::from_bytes(self.span(self.index.start, self.index.word_end))
-        } else {
-            self.cseq().map_or(Method::Other(b""), |cseq| cseq.method)
+        if !self.is_request() {
+            return self.cseq().map_or(Method::Other(b""), |cseq| cseq.method);
         }
+        let other = || Method::Other(self.span(self.index.start, self.index.word_end));
+        self.index.method.unwrap_or_else(other)
     }
 
     pub(crate) fn request_uri_range(&self) -> Range<usize> {
@@ -121,7 +125,8 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If it is none.
     pub fn uri(&self) -> Result<Uri<'a>, Malformed> {
-        Uri::parse(self.request_uri())
+        let text = self.request_uri();
+        self.index.facts.uri.map_or_else(|| Uri::parse(text), |marks| Ok(marks.uri(text)))
     }
 
     /// The status code; 0 for a request, or if it is none.
@@ -157,19 +162,17 @@ impl<'a> Message<'a> {
     }
 
     pub(crate) fn places(&self, name: Name) -> impl Iterator<Item = &'a Place> + use<'a> {
-        let first = usize::from(self.index.first[name as usize]);
-        // `first` is one more than the place; without any the rest is empty.
-        let rest = match first {
-            0 => &[][..],
-            n => &self.index.places[n - 1..],
+        let rest = match self.index.names.first(name) {
+            None => &[][..],
+            Some(first) if !self.index.names.is_repeated(name) => &self.index.places[first..=first],
+            Some(first) => &self.index.places[first..],
         };
         rest.iter().filter(move |place| place.name == name)
     }
 
     /// The value of the first header of this name.
     pub fn header(&self, name: Name) -> Option<&'a [u8]> {
-        let first = usize::from(self.index.first[name as usize]).checked_sub(1)?;
-        let place = self.index.places.get(first)?;
+        let place = self.index.places.get(self.index.names.first(name)?)?;
         Some(self.span(place.value, place.value_end))
     }
 
@@ -189,6 +192,9 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is none, or it is malformed.
     pub fn top_via(&self) -> Result<Via<'a>, Malformed> {
+        if let Some((place, marks)) = self.index.facts.via {
+            return Ok(marks.via(place.of(self.bytes)));
+        }
         let value = self.values(Name::Via).next();
         Via::parse(value.ok_or(Malformed::new("Via", Fault::Missing))?)
     }
@@ -203,7 +209,7 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is no From, or it is malformed.
     pub fn from(&self) -> Result<NameAddr<'a>, Malformed> {
-        self.address(Name::From, "From")
+        self.address(Name::From, &self.index.facts.from)
     }
 
     /// To whom the request was addressed at first.
@@ -211,12 +217,16 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is no To, or it is malformed.
     pub fn to(&self) -> Result<NameAddr<'a>, Malformed> {
-        self.address(Name::To, "To")
+        self.address(Name::To, &self.index.facts.to)
     }
 
-    fn address(&self, name: Name, what: &'static str) -> Result<NameAddr<'a>, Malformed> {
-        let value = self.header(name).ok_or_else(|| Malformed::new(what, Fault::Missing))?;
-        NameAddr::parse(value).map_err(|_| Malformed::grammar(what))
+    fn address(&self, name: Name, marks: &Option<AddressMarks>) -> Result<NameAddr<'a>, Malformed> {
+        let missing = || Malformed::new(name.as_str(), Fault::Missing);
+        let value = self.header(name).ok_or_else(missing)?;
+        match marks {
+            Some(marks) => Ok(marks.address(value)),
+            None => NameAddr::parse(value).map_err(|_| Malformed::grammar(name.as_str())),
+        }
     }
 
     /// The Call-ID; empty if there is none.
@@ -229,6 +239,9 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If there is none, or it is malformed.
     pub fn cseq(&self) -> Result<CSeq<'a>, Malformed> {
+        if let Some((number, method)) = self.index.facts.cseq {
+            return Ok(CSeq { number, method });
+        }
         CSeq::parse(self.header(Name::CSeq).ok_or(Malformed::new("CSeq", Fault::Missing))?)
     }
 
@@ -244,10 +257,11 @@ impl<'a> Message<'a> {
 
     /// What kind of Contact the message has.
     pub fn contact_kind(&self) -> Contacts {
-        match self.values(Name::Contact).next() {
-            None => Contacts::None,
-            Some(b"*") if self.values(Name::Contact).count() == 1 => Contacts::Star,
-            Some(_) => Contacts::List,
+        let mut lines = self.all(Name::Contact).filter(|value| !value.is_empty());
+        match (lines.next(), lines.next()) {
+            (None, _) => Contacts::None,
+            (Some(b"*"), None) => Contacts::Star,
+            _ => Contacts::List,
         }
     }
 
@@ -262,13 +276,19 @@ impl<'a> Message<'a> {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), Malformed> {
-        check::message(self)
+        self.index.fault.map_or(Ok(()), Err)
     }
 
     /// A copy that owns its bytes.
     pub fn to_stored(&self) -> StoredMessage {
         let bytes = &self.bytes[..usize::from(self.index.body_end)];
         StoredMessage { bytes: bytes.into(), index: Box::new(self.index.clone()) }
+    }
+
+    /// The place of a part of this message.
+    pub(crate) fn span_of(&self, part: &[u8]) -> Span {
+        let start = part.as_ptr() as usize - self.bytes.as_ptr() as usize;
+        Span::new(start, start + part.len())
     }
 
     fn span(&self, start: u16, end: u16) -> &'a [u8] {

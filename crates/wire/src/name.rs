@@ -24,7 +24,14 @@ pub enum Method<'a> {
 impl<'a> Method<'a> {
     /// The method of this name.
     pub fn from_bytes(name: &'a [u8]) -> Self {
-        match name {
+        Method::known(name).unwrap_or(Self::Other(name))
+    }
+}
+
+impl Method<'static> {
+    /// The method of this name, if it is one that we know.
+    pub(crate) fn known(name: &[u8]) -> Option<Self> {
+        Some(match name {
             b"INVITE" => Self::Invite,
             b"ACK" => Self::Ack,
             b"BYE" => Self::Bye,
@@ -39,10 +46,12 @@ impl<'a> Method<'a> {
             b"REFER" => Self::Refer,
             b"MESSAGE" => Self::Message,
             b"PUBLISH" => Self::Publish,
-            other => Self::Other(other),
-        }
+            _ => return None,
+        })
     }
+}
 
+impl<'a> Method<'a> {
     /// Its name.
     pub const fn as_bytes(&self) -> &'a [u8] {
         match self {
@@ -82,14 +91,13 @@ macro_rules! names {
                 match self { $(Self::$variant => $text),*, Self::Other => "" }
             }
 
-            const ALL: [Self; Self::COUNT] = [$(Self::$variant),*, Self::Other];
+            /// The names in long and in compact form.
+            const FORMS: &'static [(&'static [u8], Self)] = &[
+                $(($text.as_bytes(), Self::$variant), $((&[$compact], Self::$variant),)?)*
+            ];
 
-            const fn from_letter(letter: u8) -> Self {
-                match letter {
-                    $($($compact => Self::$variant,)?)*
-                    _ => Self::Other,
-                }
-            }
+            #[cfg(test)]
+            const ALL: [Self; Self::COUNT] = [$(Self::$variant),*, Self::Other];
         }
     };
 }
@@ -139,63 +147,145 @@ names! {
     SessionId "Session-ID",
 }
 
-/// The names by [`slot`]; `Other` is an empty slot.
-static TABLE: [Name; 128] = {
-    let mut table = [Name::Other; 128];
+/// A name of at most 24 bytes in lower case, as numbers that are compared at once.
+type Packed = [u64; 3];
+
+const LONGEST: usize = size_of::<Packed>();
+
+/// Sets the bit that makes a letter small, and leaves `-` and digits as they are.
+const SMALL: u64 = u64::from_le_bytes([0x20; 8]);
+
+const fn pack(text: &[u8]) -> Packed {
+    let mut packed = [0; 3];
     let mut at = 0;
-    while at < Name::COUNT - 1 {
-        let mut slot = slot(Name::ALL[at].as_str().as_bytes());
-        while !matches!(table[slot], Name::Other) {
-            slot = (slot + 1) % table.len();
-        }
-        table[slot] = Name::ALL[at];
+    while at < text.len() {
+        packed[at / 8] |= ((text[at] | 0x20) as u64) << (at % 8 * 8);
         at += 1;
     }
-    table
+    packed
+}
+
+/// Where a name stands in [`SLOTS`].
+const fn slot([a, b, c]: Packed, factor: u64) -> usize {
+    let mixed = a ^ b.rotate_left(29) ^ c.rotate_left(47);
+    (mixed.wrapping_mul(factor) >> 56) as usize
+}
+
+/// A factor by which each form has a slot of its own, so that one comparison tells.
+const FACTOR: u64 = {
+    let mut factor = 0x9e37_79b9_7f4a_7c15_u64;
+    while slots(factor).is_none() {
+        factor = factor.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(2);
+    }
+    factor
 };
 
-/// Length, first and last letter tell nearly all names apart, in any case.
-const fn slot(name: &[u8]) -> usize {
-    let (first, last) = (name[0] | 0x20, name[name.len() - 1] | 0x20);
-    (name.len() + first as usize * 17 + last as usize * 11) % 128
+const fn slots(factor: u64) -> Option<[u8; 256]> {
+    let mut slots = [u8::MAX; 256];
+    let mut nth = 0;
+    while nth < Name::FORMS.len() {
+        let slot = slot(pack(Name::FORMS[nth].0), factor);
+        if slots[slot] != u8::MAX {
+            return None;
+        }
+        slots[slot] = nth as u8;
+        nth += 1;
+    }
+    Some(slots)
+}
+
+/// For each slot the number of its form.
+static SLOTS: [u8; 256] = slots(FACTOR).expect("the factor was tried");
+
+static PACKED: [(Packed, Name); Name::FORMS.len()] = {
+    let mut packed = [([0; 3], Name::Other); Name::FORMS.len()];
+    let mut nth = 0;
+    while nth < packed.len() {
+        packed[nth] = (pack(Name::FORMS[nth].0), Name::FORMS[nth].1);
+        nth += 1;
+    }
+    packed
+};
+
+fn find(packed: Packed) -> Option<Name> {
+    let (form, name) = PACKED.get(usize::from(SLOTS[slot(packed, FACTOR)]))?;
+    (*form == packed).then_some(*name)
 }
 
 impl Name {
     /// The header of this name, long or compact, in any case.
     pub fn from_bytes(name: &[u8]) -> Self {
-        if let [letter] = name {
-            return Self::from_letter(letter.to_ascii_lowercase());
-        }
-        if name.is_empty() {
+        if name.len() > LONGEST || !crate::scan::is_token(name) {
             return Self::Other;
         }
-        let mut slot = slot(name);
-        loop {
-            let candidate = TABLE[slot];
-            let text = candidate.as_str().as_bytes();
-            if candidate == Self::Other || text.eq_ignore_ascii_case(name) {
-                return candidate;
-            }
-            slot = (slot + 1) % TABLE.len();
-        }
+        find(pack(name)).unwrap_or(Self::Other)
     }
 
-    /// Whether the header may stand in a message once only (RFC 3261 §7.3.1, RFC 4475 §3.3.8).
-    pub(crate) const fn is_single(self) -> bool {
-        matches!(
-            self,
-            Self::From
-                | Self::To
-                | Self::CallId
-                | Self::CSeq
-                | Self::MaxForwards
-                | Self::ContentLength
-                | Self::ContentType
-                | Self::Expires
-                | Self::MinExpires
-                | Self::MaxBreadth
-        )
+    /// The name at the start of a line without control characters, if a colon follows at once and
+    /// it is one that we know; its length, and the place of the colon, which is the same.
+    pub(crate) fn before_colon(line: &[u8]) -> Option<(Self, usize, usize)> {
+        let [mut a, mut b, mut c] = words(line);
+        let (in_a, in_b) = (colon(a), colon(b));
+        let len = if let Some(len) = in_a {
+            (a, b, c) = (first(a, len), 0, 0);
+            len
+        } else if let Some(len) = in_b {
+            (a, b, c) = (a | SMALL, first(b, len), 0);
+            len + 8
+        } else {
+            let len = colon(c)?;
+            (a, b, c) = (a | SMALL, b | SMALL, first(c, len));
+            len + 16
+        };
+        Some((find([a, b, c])?, len, len))
     }
+
+    /// A bit of its own.
+    pub(crate) const fn bit(self) -> u64 {
+        1 << self as u64
+    }
+
+    /// The headers that may stand in a message once only (RFC 3261 §7.3.1, RFC 4475 §3.3.8).
+    pub(crate) const SINGLES: u64 = Self::From.bit()
+        | Self::To.bit()
+        | Self::CallId.bit()
+        | Self::CSeq.bit()
+        | Self::MaxForwards.bit()
+        | Self::ContentLength.bit()
+        | Self::ContentType.bit()
+        | Self::Expires.bit()
+        | Self::MinExpires.bit()
+        | Self::MaxBreadth.bit();
+
+    /// Whether the header may stand in a message once only.
+    pub(crate) const fn is_single(self) -> bool {
+        Self::SINGLES & self.bit() != 0
+    }
+}
+
+/// The first 24 bytes of a text, and zeros if it is shorter.
+fn words(text: &[u8]) -> Packed {
+    let mut padded = [0; LONGEST];
+    let bytes = text.first_chunk::<LONGEST>().unwrap_or_else(|| {
+        padded[..text.len()].copy_from_slice(text);
+        &padded
+    });
+    let word = |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    [word(0), word(8), word(16)]
+}
+
+/// The place of the first colon in a word.
+fn colon(word: u64) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let differs = word ^ u64::from_le_bytes([b':'; 8]);
+    // A borrow goes upwards only: the lowest bit that is set is right.
+    let found = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
+}
+
+/// The first bytes of a word, fewer than eight, in lower case.
+const fn first(word: u64, len: usize) -> u64 {
+    (word | SMALL) & !(u64::MAX << (len * 8))
 }
 
 #[cfg(test)]

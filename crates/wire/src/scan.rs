@@ -1,8 +1,11 @@
 //! Finds the lines of a message: start line, header lines with their folds, the empty line.
 
+use crate::class::{self, BLANK, ELEMENT, TOKEN};
 use crate::error::{Fault, Malformed};
+use crate::facts::Facts;
 use crate::limits;
-use crate::name::Name;
+use crate::name::{Method, Name};
+use crate::uri::UriMarks;
 use alloc::vec::Vec;
 
 /// One header as it stands in the bytes.
@@ -20,14 +23,41 @@ pub(crate) struct Place {
     pub(crate) end: u16,
 }
 
+/// A part of a text of at most 65,535 bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    pub(crate) const fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u16, end: end as u16 }
+    }
+
+    pub(crate) fn of<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[usize::from(self.start)..usize::from(self.end)]
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// What stands there, if it is not empty.
+    pub(crate) fn filled<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        (!self.is_empty()).then(|| self.of(text))
+    }
+}
+
 /// The positions of everything in a message. Made once and used for message after message.
 #[derive(Clone, Debug)]
 pub struct Index {
     pub(crate) places: Vec<Place>,
-    /// For each name the number of its first place, plus one; 0 where there is none.
-    pub(crate) first: [u16; Name::COUNT],
+    pub(crate) names: Names,
     /// Whether it is a request.
     pub(crate) is_request: bool,
+    /// Its method, if it is one that we know.
+    pub(crate) method: Option<Method<'static>>,
     /// The start line, and the end of its first word.
     pub(crate) start: u16,
     pub(crate) start_end: u16,
@@ -41,8 +71,18 @@ pub struct Index {
     /// The body.
     pub(crate) body: u16,
     pub(crate) body_end: u16,
-    /// The first thing found wrong while scanning.
+    /// The first thing that is wrong.
     pub(crate) fault: Option<Malformed>,
+    pub(crate) facts: Facts,
+}
+
+/// Which headers there are: a bit for each name, and the place of the first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names {
+    present: u64,
+    pub(crate) repeated: u64,
+    /// Holds only for names that are present.
+    first: [u8; Name::COUNT],
 }
 
 impl Default for Index {
@@ -51,11 +91,35 @@ impl Default for Index {
     }
 }
 
+impl Names {
+    /// The number of the first place of a name.
+    pub(crate) fn first(&self, name: Name) -> Option<usize> {
+        let is_present = self.present & name.bit() != 0;
+        is_present.then(|| self.first[name as usize].into())
+    }
+
+    pub(crate) const fn is_repeated(&self, name: Name) -> bool {
+        self.repeated & name.bit() != 0
+    }
+
+    fn note(&mut self, name: Name, place: usize) {
+        if self.present & name.bit() == 0 {
+            self.present |= name.bit();
+            self.first[name as usize] = place as u8;
+        } else {
+            self.repeated |= name.bit();
+        }
+    }
+}
+
+const _: () = assert!(limits::HEADERS <= 256 && Name::COUNT <= 64, "a byte, and a bit");
+
 /// A line that was found: where it ends, where the next begins, and what has to be looked at.
 struct Line {
     end: usize,
     next: usize,
-    has_nul: bool,
+    /// Control characters in it that are no blanks.
+    is_odd: bool,
 }
 
 impl Index {
@@ -63,8 +127,9 @@ impl Index {
     pub const fn new() -> Self {
         Self {
             places: Vec::new(),
-            first: [0; Name::COUNT],
+            names: Names { present: 0, repeated: 0, first: [0; Name::COUNT] },
             is_request: false,
+            method: None,
             start: 0,
             start_end: 0,
             word_end: 0,
@@ -75,15 +140,17 @@ impl Index {
             body: 0,
             body_end: 0,
             fault: None,
+            facts: Facts::NONE,
         }
     }
 
     /// Finds all lines. Fails only where there is nothing to answer to.
     pub(crate) fn scan(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
         self.places.clear();
-        self.first = [0; Name::COUNT];
+        (self.names.present, self.names.repeated) = (0, 0);
         self.fault = None;
         self.has_empty_line = false;
+        self.facts = Facts::NONE;
         if bytes.len() > limits::MESSAGE {
             return Err(Malformed::new("message", Fault::TooLarge));
         }
@@ -104,7 +171,7 @@ impl Index {
             }
             while matches!(bytes.get(line.next), Some(b' ' | b'\t')) {
                 let Some(fold) = self.line(bytes, line.next) else { break };
-                line = Line { has_nul: line.has_nul | fold.has_nul, ..fold };
+                line = Line { is_odd: line.is_odd | fold.is_odd, ..fold };
             }
             self.header(bytes, at, &line);
             at = line.next;
@@ -123,18 +190,22 @@ impl Index {
     /// readers must never see different lines.
     fn line(&mut self, bytes: &[u8], at: usize) -> Option<Line> {
         let mut from = at;
-        let mut has_nul = false;
+        let mut is_odd = false;
         loop {
-            let found = from + memchr::memchr3(b'\r', b'\n', 0, &bytes[from..])?;
+            let found = class::find_below(bytes, from, b' ')?;
             match bytes[found] {
                 b'\r' if bytes.get(found + 1) == Some(&b'\n') => {
-                    return Some(Line { end: found, next: found + 2, has_nul });
+                    return Some(Line { end: found, next: found + 2, is_odd });
                 }
-                0 => has_nul = true,
-                stray => {
+                b'\t' => {}
+                b'\n' => {
                     self.note(Malformed::grammar("line end"));
-                    if stray == b'\n' {
-                        return Some(Line { end: found, next: found + 1, has_nul });
+                    return Some(Line { end: found, next: found + 1, is_odd });
+                }
+                control => {
+                    is_odd = true;
+                    if control == b'\r' {
+                        self.note(Malformed::grammar("line end"));
                     }
                 }
             }
@@ -145,37 +216,57 @@ impl Index {
     fn start_line(&mut self, bytes: &[u8], start: usize, found: &Line) -> Result<(), Malformed> {
         let line = &bytes[start..found.end];
         let wrong = Malformed::grammar("start line");
+        let word = class::run(line, 0, TOKEN);
+        let is_request = line.get(word) == Some(&b' ') && line.ends_with(b" SIP/2.0");
+        if line.len() > limits::START_LINE {
+            self.note(Malformed::new("start line", Fault::TooLarge));
+        }
+        let place = |at: usize| (start + at) as u16;
+        (self.start, self.start_end) = (place(0), place(line.len()));
+        if !is_request || word == 0 || word + 9 > line.len() {
+            return self.other_start_line(line, found.is_odd);
+        }
+        let uri = &line[word + 1..line.len() - 8];
+        self.is_request = true;
+        self.word_end = place(word);
+        (self.uri, self.uri_end) = (place(word + 1), place(line.len() - 8));
+        self.method = Method::known(&line[..word]);
+        self.facts.uri = UriMarks::read(uri).filter(|marks| marks.end() == uri.len());
+        if self.facts.uri.is_none() && !is_clean(uri) {
+            self.note(wrong);
+        }
+        Ok(())
+    }
+
+    /// A start line that is not that of a good request.
+    fn other_start_line(&mut self, line: &[u8], is_odd: bool) -> Result<(), Malformed> {
+        let wrong = Malformed::grammar("start line");
         let one = memchr::memchr(b' ', line).ok_or(wrong)?;
         let is_response = starts_with_sip(line);
         // Where the version of a request begins.
         let version = if is_response { one } else { version_start(line).ok_or(wrong)? };
-        let place = |at: usize| (start + at) as u16;
-        self.is_request = !is_response;
-        (self.start, self.start_end, self.word_end) = (place(0), place(line.len()), place(one));
-        (self.uri, self.uri_end) = (place(line.len()), place(line.len()));
-        if line.len() > limits::START_LINE {
-            self.note(Malformed::new("start line", Fault::TooLarge));
+        let place = |at: usize| self.start + at as u16;
+        (self.is_request, self.method) = (!is_response, None);
+        let uri =
+            if is_response { line.len()..line.len() } else { one + 1..(version - 1).max(one + 1) };
+        (self.word_end, self.uri, self.uri_end) = (place(one), place(uri.start), place(uri.end));
+        let sip =
+            if is_response { &line[..one] } else { line[version..].get(..7).unwrap_or_default() };
+        if !sip.eq_ignore_ascii_case(b"SIP/2.0") {
+            self.note(Malformed::new("start line", Fault::Version));
         }
         if is_response {
-            if !line[..one].eq_ignore_ascii_case(b"SIP/2.0") {
-                self.note(Malformed::new("start line", Fault::Version));
-            }
-            if line.iter().any(|&b| b < b' ' && b != b'\t') {
+            if is_odd {
                 self.note(wrong);
             }
             return Ok(());
         }
-        let uri_end = (version - 1).max(one + 1);
-        (self.uri, self.uri_end) = (place(one + 1), place(uri_end));
-        let sip = line[version..].get(..7).unwrap_or_default();
-        if !sip.eq_ignore_ascii_case(b"SIP/2.0") {
-            self.note(Malformed::new("start line", Fault::Version));
-        }
-        let uri = &line[one + 1..uri_end];
-        let clean = !uri.is_empty() && uri.iter().all(|&b| b.is_ascii_graphic() || b >= 0x80);
-        if !clean || line.len() != version + 7 || !is_token(&line[..one]) {
+        let uri = &line[uri];
+        if !is_clean(uri) || line.len() != version + 7 || !is_token(&line[..one]) {
             self.note(wrong);
         }
+        self.facts.uri = UriMarks::read(uri).filter(|marks| marks.end() == uri.len());
+        self.method = Method::known(&line[..one]);
         Ok(())
     }
 
@@ -184,15 +275,10 @@ impl Index {
         if line.len() > limits::HEADER_LINE || self.places.len() >= limits::HEADERS {
             return self.note(Malformed::new("header", Fault::TooLarge));
         }
-        let name_len = line.iter().position(|&b| !is_token_byte(b)).unwrap_or(line.len());
-        // RFC 3261 §25.1 HCOLON: blanks may stand before the colon, nothing else may (A8).
-        let mut colon = name_len;
-        while matches!(line.get(colon), Some(b' ' | b'\t')) {
-            colon += 1;
-        }
-        if line.get(colon) != Some(&b':') || !(1..=255).contains(&name_len) {
+        let known = if found.is_odd { None } else { Name::before_colon(&bytes[start..]) };
+        let Some((name, name_len, colon)) = known.or_else(|| read_name(line)) else {
             return self.note(Malformed::grammar("header"));
-        }
+        };
         let mut value = colon + 1;
         let mut value_end = line.len();
         while value < value_end && is_blank(line[value]) {
@@ -201,14 +287,10 @@ impl Index {
         while value_end > value && is_blank(line[value_end - 1]) {
             value_end -= 1;
         }
-        if found.has_nul && has_bare_nul(&line[value..value_end]) {
+        if found.is_odd && has_bare_nul(&line[value..value_end]) {
             self.note(Malformed::grammar("header"));
         }
-        let name = Name::from_bytes(&line[..name_len]);
-        let first = &mut self.first[name as usize];
-        if *first == 0 {
-            *first = self.places.len() as u16 + 1;
-        }
+        self.names.note(name, self.places.len());
         self.places.push(Place {
             name,
             name_len: name_len as u8,
@@ -218,6 +300,23 @@ impl Index {
             end: found.next as u16,
         });
     }
+}
+
+/// The name at the start of a header line, its length, and the place of the colon.
+fn read_name(line: &[u8]) -> Option<(Name, usize, usize)> {
+    let len = class::run(line, 0, TOKEN);
+    // RFC 3261 §25.1 HCOLON: blanks may stand before the colon, nothing else may (A8).
+    let mut colon = len;
+    while matches!(line.get(colon), Some(b' ' | b'\t')) {
+        colon += 1;
+    }
+    let is_one = line.get(colon) == Some(&b':') && (1..=255).contains(&len);
+    is_one.then(|| (Name::from_bytes(&line[..len]), len, colon))
+}
+
+/// Whether a Request-URI has nothing in it that would make its line another one.
+fn is_clean(uri: &[u8]) -> bool {
+    !uri.is_empty() && uri.iter().all(|&b| b.is_ascii_graphic() || b >= 0x80)
 }
 
 fn starts_with_sip(text: &[u8]) -> bool {
@@ -255,30 +354,13 @@ fn has_bare_nul(value: &[u8]) -> bool {
 }
 
 pub(crate) const fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+    class::is(byte, BLANK)
 }
 
 /// RFC 3261 §25.1 token, not empty.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|&b| is_token_byte(b))
+    !text.is_empty() && class::all(text, TOKEN)
 }
-
-pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    TOKEN[byte as usize]
-}
-
-/// One look-up per byte instead of a chain of comparisons: each header name passes here.
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let b = byte as u8;
-        table[byte] = b.is_ascii_alphanumeric()
-            || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
-        byte += 1;
-    }
-    table
-};
 
 /// The number that a run of digits says, however long it is; `None` if it is anything else or
 /// larger than `max`.
@@ -300,15 +382,15 @@ pub(crate) fn number(text: &[u8], max: u64) -> Option<u64> {
 /// The end of the element at the start of `text`: a comma outside quotes and angle brackets.
 pub(crate) fn element_end(text: &[u8]) -> usize {
     let mut at = 0;
-    while let Some(found) = memchr::memchr3(b',', b'"', b'<', &text[at..]) {
-        at += found;
-        match text[at] {
-            b',' => return at,
-            b'"' => at = (quoted_end(text, at) + 1).min(text.len()),
-            _ => at += memchr::memchr(b'>', &text[at..]).unwrap_or(text.len() - at),
+    loop {
+        at = class::run(text, at, ELEMENT);
+        match text.get(at) {
+            None => return text.len(),
+            Some(b',') => return at,
+            Some(b'"') => at = quoted_end(text, at) + 1,
+            Some(_) => at += memchr::memchr(b'>', &text[at..]).unwrap_or(text.len() - at),
         }
     }
-    text.len()
 }
 
 /// The place of the closing quote of the quoted string that opens at `at`, or the last byte.

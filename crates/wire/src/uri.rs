@@ -1,11 +1,12 @@
 //! URIs (RFC 3261 §19.1, §25.1; RFC 3966; RFC 5954) and their comparison (§19.1.4).
 
+use crate::class;
 use crate::error::Malformed;
-use crate::header::params::Params;
+use crate::header::params::{self, Params};
+pub(crate) use crate::host::Host;
+use crate::host::HostMarks;
 use crate::limits;
-use crate::scan::number;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// A URI, as positions in the text it was read from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,18 +52,33 @@ pub struct TelUri<'a> {
     pub params: Params<'a>,
 }
 
-/// A host: an address or a name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Host<'a> {
-    /// An IPv4 address.
-    V4(Ipv4Addr),
-    /// An IPv6 address; in text it stands in brackets.
-    V6(Ipv6Addr),
-    /// A name.
-    Name(&'a [u8]),
+const WRONG: Malformed = Malformed::grammar("URI");
+const WRONG_TEL: Malformed = Malformed::grammar("tel URI");
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Scheme {
+    Sip,
+    Sips,
+    Tel,
+    #[default]
+    Other,
 }
 
-const WRONG: Malformed = Malformed::grammar("URI");
+/// Where the parts of a URI stand in its text: what reading it leaves behind, to look at it again
+/// without reading.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct UriMarks {
+    scheme: Scheme,
+    host: HostMarks,
+    /// What follows the colon of the scheme.
+    rest: u16,
+    /// Where the user ends; 0 if there is none. A password may follow.
+    user_end: u16,
+    /// Parameters and, behind a `?`, headers, as long as they are not empty.
+    params: u16,
+    params_end: u16,
+    end: u16,
+}
 
 impl<'a> Uri<'a> {
     /// Reads a URI; all of `text` must be one.
@@ -70,30 +86,159 @@ impl<'a> Uri<'a> {
     /// # Errors
     /// If it has no scheme, or is a `sip:`, `sips:` or `tel:` URI against the grammar.
     pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
-        let colon = memchr::memchr(b':', text).ok_or(WRONG)?;
-        let (scheme, rest) = (&text[..colon], &text[colon + 1..]);
-        // All bytes are looked at, without an exit: so it is done sixteen at a time.
-        let illegal = |b: u8| (b <= b' ') | (b == 0x7f) | (b == b'<') | (b == b'>') | (b == b'"');
-        if text.iter().fold(false, |found, &b| found | illegal(b)) {
-            return Err(WRONG);
-        }
-        if scheme.eq_ignore_ascii_case(b"sip") {
-            return SipUri::parse(rest, false).map(Self::Sip);
-        }
-        if scheme.eq_ignore_ascii_case(b"sips") {
-            return SipUri::parse(rest, true).map(Self::Sip);
-        }
-        if scheme.eq_ignore_ascii_case(b"tel") {
-            return TelUri::parse(rest).map(Self::Tel);
-        }
-        let legal = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
-        let starts_well = scheme.first().is_some_and(u8::is_ascii_alphabetic);
-        if starts_well && scheme.iter().all(legal) {
-            Ok(Self::Other { scheme, rest })
-        } else {
-            Err(WRONG)
+        match UriMarks::read(text) {
+            Some(marks) if usize::from(marks.end) == text.len() => Ok(marks.uri(text)),
+            _ if class::all(text, class::URI) && is_tel(text) => Err(WRONG_TEL),
+            _ => Err(WRONG),
         }
     }
+}
+
+fn is_tel(text: &[u8]) -> bool {
+    matches!(text, [b't' | b'T', b'e' | b'E', b'l' | b'L', b':', ..])
+}
+
+impl UriMarks {
+    /// Reads the URI at the start of `text`, as far as the grammar goes.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        if text.len() > limits::MESSAGE {
+            return None;
+        }
+        match text {
+            [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', ..] => Self::read_sip(text, 4),
+            [b's' | b'S', b'i' | b'I', b'p' | b'P', b's' | b'S', b':', ..] => {
+                Self::read_sip(text, 5)
+            }
+            _ if is_tel(text) => Self::read_tel(text),
+            _ => Self::read_other(text),
+        }
+    }
+
+    /// Where it ends.
+    pub(crate) fn end(&self) -> usize {
+        self.end.into()
+    }
+
+    /// Whether it is a SIP or SIPS URI with headers behind it.
+    pub(crate) fn has_headers(&self) -> bool {
+        matches!(self.scheme, Scheme::Sip | Scheme::Sips) && self.params_end + 1 < self.end
+    }
+
+    fn read_sip(text: &[u8], rest: usize) -> Option<Self> {
+        let scheme = if rest == 4 { Scheme::Sip } else { Scheme::Sips };
+        // `?` and `;` may stand in a user part, so the `@` is looked for first.
+        let at = class::run(text, rest, class::USER);
+        let (user_end, host) = match text.get(at) {
+            Some(b'@') if at > rest => (at, at + 1),
+            None | Some(b'>') => (0, rest),
+            _ => match class::run(text, at, class::BEFORE_AT) {
+                at if text.get(at) == Some(&b'@') => (read_userinfo(text, rest, at)?, at + 1),
+                _ => (0, rest),
+            },
+        };
+        let (host, at) = HostMarks::read(text, host)?;
+        let params = at;
+        let params_end = params::read_uri(text, params)?;
+        let end = match text.get(params_end) {
+            Some(b'?') => class::run(text, params_end + 1, class::URI),
+            _ => params_end,
+        };
+        Some(Self {
+            scheme,
+            host,
+            rest: rest as u16,
+            user_end: user_end as u16,
+            params: params as u16,
+            params_end: params_end as u16,
+            end: end as u16,
+        })
+    }
+
+    fn read_tel(text: &[u8]) -> Option<Self> {
+        let start = if text.get(4) == Some(&b'+') { 5 } else { 4 };
+        let legal = |b: &u8| b.is_ascii_hexdigit() || b"*#-.()".contains(b);
+        let number = text.get(start..)?.iter().take_while(|b| legal(b)).count();
+        if number == 0 {
+            return None;
+        }
+        let params = start + number;
+        let end = params::read_uri(text, params)? as u16;
+        let params = params as u16;
+        Some(Self { scheme: Scheme::Tel, rest: 4, params, params_end: end, end, ..Self::default() })
+    }
+
+    fn read_other(text: &[u8]) -> Option<Self> {
+        let legal = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+        let colon = text.iter().take_while(|b| legal(b)).count();
+        if !text.first()?.is_ascii_alphabetic() || text.get(colon) != Some(&b':') {
+            return None;
+        }
+        let (rest, end) = (colon as u16 + 1, class::run(text, colon + 1, class::URI) as u16);
+        Some(Self { rest, end, ..Self::default() })
+    }
+
+    /// The URI, of the text that was read.
+    pub(crate) fn uri<'a>(&self, text: &'a [u8]) -> Uri<'a> {
+        let part = |from: u16, to: u16| &text[usize::from(from)..usize::from(to)];
+        let params = Params::of(part(self.params, self.params_end));
+        match self.scheme {
+            Scheme::Sip | Scheme::Sips => {
+                let (user, password) = match self.user_end {
+                    0 => (None, None),
+                    end => {
+                        let user = Some(part(self.rest, end));
+                        let at = self.host.start - 1;
+                        (user, (end < at).then(|| part(end + 1, at)))
+                    }
+                };
+                let headers = if self.has_headers() { self.params_end + 1 } else { self.end };
+                Uri::Sip(SipUri {
+                    secure: self.scheme == Scheme::Sips,
+                    user,
+                    password,
+                    host: self.host.host(text),
+                    port: self.host.port(),
+                    params,
+                    headers: part(headers, self.end),
+                })
+            }
+            Scheme::Tel => Uri::Tel(TelUri { number: part(self.rest, self.params), params }),
+            Scheme::Other => {
+                Uri::Other { scheme: part(0, self.rest - 1), rest: part(self.rest, self.end) }
+            }
+        }
+    }
+}
+
+/// Where the user ends that begins at `start`, if what stands before the `@` at `end` is a user
+/// with or without a password.
+fn read_userinfo(text: &[u8], start: usize, end: usize) -> Option<usize> {
+    let user_end = read_user(text, start)?;
+    let password = text.get(user_end) == Some(&b':');
+    let all = if password { read_password(text, user_end + 1)? } else { user_end };
+    (user_end > start && all == end).then_some(user_end)
+}
+
+/// RFC 3261 §25.1 user: unreserved, escaped, user-unreserved; bytes above ASCII are let pass.
+fn read_user(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = class::run(text, start, class::USER);
+    while text.get(at) == Some(&b'%') {
+        let hex = text.get(at + 1..at + 3)?;
+        if !hex.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        at = class::run(text, at + 3, class::USER);
+    }
+    Some(at)
+}
+
+/// The same, and colons.
+fn read_password(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = read_user(text, start)?;
+    while text.get(at) == Some(&b':') {
+        at = read_user(text, at + 1)?;
+    }
+    Some(at)
 }
 
 impl<'a> SipUri<'a> {
@@ -102,153 +247,6 @@ impl<'a> SipUri<'a> {
         let (host, port) = Host::parse_with_port(self.params.get(b"maddr").flatten()?)?;
         port.is_none().then_some(host)
     }
-
-    fn parse(text: &'a [u8], secure: bool) -> Result<Self, Malformed> {
-        // `?` and `;` may stand in a user part, so the `@` is looked for first.
-        let (userinfo, rest) = match memchr::memchr(b'@', text) {
-            Some(at) => (Some(&text[..at]), &text[at + 1..]),
-            None => (None, text),
-        };
-        let (user, password) = match userinfo {
-            None => (None, None),
-            Some(info) => match memchr::memchr(b':', info) {
-                Some(at) => (Some(&info[..at]), Some(&info[at + 1..])),
-                None => (Some(info), None),
-            },
-        };
-        if user.is_some_and(|user| user.is_empty() || !is_user(user))
-            || password.is_some_and(|password| !is_user(password))
-        {
-            return Err(WRONG);
-        }
-        let (rest, headers) = match memchr::memchr(b'?', rest) {
-            Some(at) => (&rest[..at], &rest[at + 1..]),
-            None => (rest, &b""[..]),
-        };
-        let (hostport, params) = match memchr::memchr(b';', rest) {
-            Some(at) => (&rest[..at], &rest[at..]),
-            None => (rest, &b""[..]),
-        };
-        let (host, port) = Host::parse_with_port(hostport).ok_or(WRONG)?;
-        let params = Params::parse_uri(params).ok_or(WRONG)?;
-        Ok(Self { secure, user, password, host, port, params, headers })
-    }
-}
-
-/// RFC 3261 §25.1 user: unreserved, escaped, user-unreserved; bytes above ASCII are let pass.
-fn is_user(text: &[u8]) -> bool {
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        match byte {
-            b'%' => {
-                let hex = text.get(at + 1..at + 3);
-                if !hex.is_some_and(|h| h.iter().all(u8::is_ascii_hexdigit)) {
-                    return false;
-                }
-                at += 2;
-            }
-            b'[' | b']' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'@' => return false,
-            _ => {}
-        }
-        at += 1;
-    }
-    true
-}
-
-impl<'a> TelUri<'a> {
-    fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
-        let (number, params) = match memchr::memchr(b';', text) {
-            Some(at) => (&text[..at], &text[at..]),
-            None => (text, &b""[..]),
-        };
-        let digits = number.strip_prefix(b"+").unwrap_or(number);
-        let legal = |b: &u8| b.is_ascii_hexdigit() || b"*#-.()".contains(b);
-        if digits.is_empty() || !digits.iter().all(legal) {
-            return Err(Malformed::grammar("tel URI"));
-        }
-        let params = Params::parse_uri(params).ok_or(Malformed::grammar("tel URI"))?;
-        Ok(Self { number, params })
-    }
-}
-
-impl<'a> Host<'a> {
-    /// Reads `host[:port]`, an IPv6 address being in brackets.
-    pub fn parse_with_port(text: &'a [u8]) -> Option<(Self, Option<u16>)> {
-        let (host, rest) = match text.strip_prefix(b"[") {
-            Some(inner) => {
-                let close = memchr::memchr(b']', inner)?;
-                (Self::V6(parse_v6(&inner[..close])?), &inner[close + 1..])
-            }
-            None => {
-                let end = memchr::memchr(b':', text).unwrap_or(text.len());
-                (Self::parse_bare(&text[..end])?, &text[end..])
-            }
-        };
-        match rest.split_first() {
-            None => Some((host, None)),
-            Some((b':', port)) => {
-                let port = number(port, 65_535).filter(|&port| port > 0)?;
-                Some((host, Some(port as u16)))
-            }
-            Some(_) => None,
-        }
-    }
-
-    /// Reads a host without brackets: a name or an IPv4 address.
-    fn parse_bare(text: &'a [u8]) -> Option<Self> {
-        // F7: a name that ends like a number would be taken for an address by some resolvers.
-        let rooted = text.strip_suffix(b".").unwrap_or(text);
-        let last_label = rooted.rsplit(|&b| b == b'.').next().unwrap_or_default();
-        if looks_like_number(last_label) {
-            return parse_v4(text).map(Self::V4);
-        }
-        let legal = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-        (!text.is_empty() && text.len() <= 255 && text.iter().all(legal))
-            .then_some(Self::Name(text))
-    }
-
-    /// Whether two hosts are the same: names in any case, addresses by value (RFC 5954 §4.2).
-    pub fn same(&self, other: &Host<'_>) -> bool {
-        match (self, other) {
-            (Self::Name(a), Host::Name(b)) => a.eq_ignore_ascii_case(b),
-            (Self::V4(a), Host::V4(b)) => a == b,
-            (Self::V6(a), Host::V6(b)) => a == b,
-            _ => false,
-        }
-    }
-}
-
-/// Decimal, octal, or hexadecimal with `0x`.
-fn looks_like_number(label: &[u8]) -> bool {
-    match label {
-        [] => false,
-        [b'0', b'x' | b'X', hex @ ..] => hex.iter().all(u8::is_ascii_hexdigit),
-        _ => label.iter().all(u8::is_ascii_digit),
-    }
-}
-
-pub(crate) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0; 4];
-    let (mut nth, mut value, mut digits) = (0, 0u16, 0);
-    for &byte in text {
-        match byte {
-            b'0'..=b'9' if digits < 3 => {
-                value = value * 10 + u16::from(byte - b'0');
-                digits += 1;
-            }
-            b'.' if digits > 0 && nth < 3 => {
-                octets[nth] = u8::try_from(value).ok()?;
-                (nth, value, digits) = (nth + 1, 0, 0);
-            }
-            _ => return None,
-        }
-    }
-    octets[3] = u8::try_from(value).ok()?;
-    (nth == 3 && digits > 0).then(|| octets.into())
-}
-
-pub(crate) fn parse_v6(text: &[u8]) -> Option<Ipv6Addr> {
-    core::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// Appends `text` to `out` with its `%HH` escapes decoded once; a broken escape stays as it is.
@@ -443,30 +441,6 @@ mod tests {
             "nocolon",
         ] {
             assert!(Uri::parse(bad.as_bytes()).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn addresses_of_four_numbers() {
-        for (text, address) in [
-            ("192.0.2.1", Some([192, 0, 2, 1])),
-            ("0.0.0.0", Some([0; 4])),
-            ("255.255.255.255", Some([255; 4])),
-            ("010.001.0.9", Some([10, 1, 0, 9])),
-            ("256.0.0.1", None),
-            ("1.2.3.256", None),
-            ("1.2.3.999", None),
-            ("1.2.3", None),
-            ("1.2.3.", None),
-            (".1.2.3", None),
-            ("1..2.3", None),
-            ("1.2.3.4.", None),
-            ("1.2.3.4.5", None),
-            ("0001.2.3.4", None),
-            ("1.2.3.4a", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_v4(text.as_bytes()), address.map(Ipv4Addr::from), "{text}");
         }
     }
 

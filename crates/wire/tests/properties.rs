@@ -2,8 +2,8 @@
 //! our own, each made from a seed that a failure prints.
 
 use ringway_wire::{
-    Editor, Frame, Framer, Framing, Index, Message, Name, NameAddr, RequestWriter, ResponseWriter,
-    Sdp, StoredMessage, Uri, Via, equal, parse, write_ack, write_cancel,
+    CSeq, Editor, Frame, Framer, Framing, Index, Message, Name, NameAddr, RequestWriter,
+    ResponseWriter, Sdp, StoredMessage, Uri, Via, equal, parse, write_ack, write_cancel,
 };
 use std::fs;
 use std::net::SocketAddr;
@@ -131,6 +131,29 @@ fn read_all(message: &Message<'_>) -> usize {
     seen += message.contacts().take(99).flatten().map(|c| read_address(&c)).sum::<usize>();
     seen += message.uri().map_or(0, |uri| read_uri(&uri));
     seen + usize::from(message.contact_kind() == ringway_wire::Contacts::Star)
+}
+
+/// What was found while the message was judged is what its headers say when they are read.
+fn facts_agree(message: &Message<'_>, context: &str) {
+    let value = |name| message.header(name).unwrap_or_default();
+    let address = |name| NameAddr::parse(value(name)).ok();
+    assert_eq!(message.from().ok(), address(Name::From), "{context}");
+    assert_eq!(message.to().ok(), address(Name::To), "{context}");
+    assert_eq!(message.cseq().ok(), CSeq::parse(value(Name::CSeq)).ok(), "{context}");
+    assert_eq!(message.uri().ok(), Uri::parse(message.request_uri()).ok(), "{context}");
+    let top = message.values(Name::Via).next().and_then(|value| Via::parse(value).ok());
+    assert_eq!(message.top_via().ok(), top, "{context}");
+    if message.is_request() && message.check().is_ok() {
+        assert_eq!(message.method(), message.cseq().expect("checked").method, "{context}");
+    }
+    let branch = |via: &Via<'_>| via.branch().map(<[u8]>::to_vec);
+    let slow = |via: &Via<'_>| via.params.get(b"branch").flatten().map(<[u8]>::to_vec);
+    assert_eq!(top.as_ref().map(branch), top.as_ref().map(slow), "{context}");
+    for address in [message.from(), message.to()].into_iter().flatten() {
+        let tag = address.params.get(b"tag").flatten();
+        assert_eq!(address.tag(), tag.filter(|tag| !tag.is_empty()), "{context}");
+        assert_eq!(address.uri(), Uri::parse(address.uri), "{context}");
+    }
 }
 
 fn read_via(via: &Via<'_>) -> usize {
@@ -277,6 +300,7 @@ fn try_all(bytes: &[u8], random: &mut Random, index: &mut Index, context: &str) 
     let framing = if random.below(2) == 0 { Framing::Datagram } else { Framing::Stream };
     let Ok(message) = parse(bytes, index, framing) else { return false };
     let seen = read_all(&message);
+    facts_agree(&message, context);
     forward(&message, random, context);
     answer(&message, context);
     let stored: StoredMessage = message.to_stored();

@@ -1,7 +1,8 @@
 //! `;name=value` lists, of headers and of URIs (RFC 3261 §25.1 generic-param, uri-parameter).
 
+use crate::class::{BLANK, PARAM, TOKEN, URI_PARAM, VALUE, is, run};
 use crate::limits;
-use crate::scan::{is_blank, is_token_byte, quoted_end, trim};
+use crate::scan::{Span, quoted_end, trim};
 
 /// A list of parameters, checked once and read on demand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -10,34 +11,16 @@ pub struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
+    /// Parameters that were read already, by [`read_header`] or [`read_uri`].
+    pub(crate) const fn of(text: &'a [u8]) -> Self {
+        Self { text }
+    }
+
     /// Parameters of a header: blanks and quoted strings are allowed. `text` is empty or begins
     /// with the first `;`.
     pub(crate) fn parse_header(text: &'a [u8]) -> Option<Self> {
-        let params = Self { text: trim(text) };
-        let well = |(name, value): (&[u8], Option<&[u8]>)| {
-            !name.is_empty() && name.iter().all(|&b| is_token_byte(b)) && value_fits(value)
-        };
-        (params.text.is_empty() || params.text[0] == b';').then_some(())?;
-        params.iter().all(well).then_some(params)
-    }
-
-    /// Parameters of a URI: no blanks and no quotes, but `%HH` and a few more signs.
-    pub(crate) fn parse_uri(text: &'a [u8]) -> Option<Self> {
-        let params = Self { text };
-        let legal = |text: &[u8]| {
-            !text.is_empty()
-                && text.iter().all(|&b| is_token_byte(b) || b >= 0x80 || b"[]/:&$()".contains(&b))
-        };
-        for (at, (name, value)) in params.iter().enumerate() {
-            //= RFC 3261 19.1.1
-            // "any given parameter-name MUST NOT appear more than once"
-            let repeated = || params.iter().take(at).any(|(n, _)| n.eq_ignore_ascii_case(name));
-            let well = legal(name) && value.is_none_or(legal);
-            if !well || at >= limits::URI_PARAMS || repeated() {
-                return None;
-            }
-        }
-        Some(params)
+        let end = read_header(text, 0, |_, _| ())?;
+        (end == text.len()).then_some(Self { text: trim(text) })
     }
 
     /// The value of a parameter, names in any case: `None` if it is not there, `Some(None)` if
@@ -62,15 +45,75 @@ impl<'a> Params<'a> {
     }
 }
 
-fn value_fits(value: Option<&[u8]>) -> bool {
-    match value {
-        None => true,
-        Some(text @ [b'"', ..]) => quoted_end(text, 0) == text.len() - 1,
-        Some(value) => {
-            let host = |b: u8| is_token_byte(b) || b >= 0x80 || b"[]:/@$&?()=".contains(&b);
-            !value.is_empty() && value.iter().all(|&b| host(b))
+/// Reads the parameters of a header from `at` on, as far as the grammar goes: blanks and quoted
+/// strings are allowed. Each is handed to `each` with the place of its value, an
+/// empty one if it has none. Says where they end.
+#[inline]
+pub(crate) fn read_header<'a>(
+    text: &'a [u8],
+    at: usize,
+    mut each: impl FnMut(&'a [u8], Span),
+) -> Option<usize> {
+    let mut at = skip_blanks(text, at);
+    while text.get(at) == Some(&b';') {
+        let start = skip_blanks(text, at + 1);
+        let end = run(text, start, TOKEN);
+        let name = text.get(start..end).filter(|name| !name.is_empty())?;
+        at = skip_blanks(text, end);
+        if text.get(at) != Some(&b'=') {
+            each(name, Span::default());
+            continue;
+        }
+        let start = skip_blanks(text, at + 1);
+        let end = match text.get(start) {
+            Some(b'"') => quoted_end(text, start) + 1,
+            _ => run(text, start, VALUE),
+        };
+        if end == start || end > text.len() {
+            return None;
+        }
+        each(name, Span::new(start, end));
+        at = skip_blanks(text, end);
+    }
+    Some(at)
+}
+
+/// Reads the parameters of a URI from `at` on, as far as the grammar goes: no blanks and no
+/// quotes, but `%HH` and a few more signs. Says where they end.
+#[inline]
+pub(crate) fn read_uri(text: &[u8], mut at: usize) -> Option<usize> {
+    let first = at;
+    let (mut seen, mut count) = (0u32, 0);
+    while text.get(at) == Some(&b';') {
+        let start = at + 1;
+        at = run(text, start, URI_PARAM);
+        let name = text.get(start..at).filter(|name| !name.is_empty())?;
+        // Of names that are the same this is too, whatever their case.
+        let mark = 1 << ((usize::from(name[0] | 0x20) + name.len()) % 32);
+        //= RFC 3261 19.1.1
+        // "any given parameter-name MUST NOT appear more than once"
+        if count >= limits::URI_PARAMS
+            || seen & mark != 0 && Params::of(&text[first..start - 1]).get(name).is_some()
+        {
+            return None;
+        }
+        seen |= mark;
+        count += 1;
+        if text.get(at) == Some(&b'=') {
+            let value = at + 1;
+            at = run(text, value, URI_PARAM);
+            if at == value {
+                return None;
+            }
         }
     }
+    Some(at)
+}
+
+/// Whether a token is this one, which is in lower case, in any case.
+pub(crate) fn is_named<const N: usize>(token: &[u8], lower: &[u8; N]) -> bool {
+    let Ok(token) = <&[u8; N]>::try_from(token) else { return false };
+    token.iter().zip(lower).fold(0, |other, (a, b)| other | ((a | 0x20) ^ b)) == 0
 }
 
 /// Iterates over parameters as `(name, value)`.
@@ -94,15 +137,11 @@ impl<'a> Iterator for Iter<'a> {
         let mut at = 0;
         let mut equals = None;
         loop {
-            let found = match equals {
-                None => memchr::memchr3(b';', b'=', b'"', &text[at..]),
-                Some(_) => memchr::memchr2(b';', b'"', &text[at..]),
-            };
-            at += found.unwrap_or(text.len() - at);
+            at = run(text, at, PARAM);
             match text.get(at) {
                 None | Some(b';') => break,
                 Some(b'=') => {
-                    equals = Some(at);
+                    equals = equals.or(Some(at));
                     at += 1;
                 }
                 Some(_) => at = (quoted_end(text, at) + 1).min(text.len()),
@@ -119,7 +158,7 @@ impl<'a> Iterator for Iter<'a> {
 
 /// Skips blanks at the start of `text` from `at` on.
 pub(crate) fn skip_blanks(text: &[u8], mut at: usize) -> usize {
-    while text.get(at).is_some_and(|&b| is_blank(b)) {
+    while text.get(at).is_some_and(|&b| is(b, BLANK)) {
         at += 1;
     }
     at

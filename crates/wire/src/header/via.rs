@@ -1,9 +1,11 @@
 //! Via (RFC 3261 §20.42, RFC 3581).
 
+use crate::class::{self, BLANK, TOKEN};
 use crate::error::Malformed;
-use crate::header::params::{Params, skip_blanks};
-use crate::scan::{is_blank, is_token_byte, number, trim};
-use crate::uri::{Host, parse_v4, parse_v6};
+use crate::header::params::{self, Params, is_named, skip_blanks};
+use crate::host::{Host, HostMarks, parse_v4, parse_v6, read_port};
+use crate::limits;
+use crate::scan::{Span, number, trim};
 use core::net::IpAddr;
 
 /// One Via value.
@@ -17,6 +19,24 @@ pub struct Via<'a> {
     pub port: Option<u16>,
     /// The parameters.
     pub params: Params<'a>,
+    branch: Option<&'a [u8]>,
+    received: Option<&'a [u8]>,
+    rport: Option<Option<u16>>,
+}
+
+/// Where the parts of a Via stand in its value: what reading it leaves behind, to look at it again
+/// without reading.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct ViaMarks {
+    transport: Span,
+    host: HostMarks,
+    params: Span,
+    /// Values of parameters; empty if there is none, or it has none.
+    branch: Span,
+    received: Span,
+    rport: Option<Option<u16>>,
+    /// Whether there are several branches, so that two readers could see two of them.
+    pub(crate) repeats_branch: bool,
 }
 
 const WRONG: Malformed = Malformed::grammar("Via");
@@ -27,41 +47,27 @@ impl<'a> Via<'a> {
     /// # Errors
     /// If it is against the grammar.
     pub fn parse(value: &'a [u8]) -> Result<Self, Malformed> {
-        let mut at = 0;
-        let name = word(value, &mut at)?;
-        slash(value, &mut at)?;
-        let version = word(value, &mut at)?;
-        slash(value, &mut at)?;
-        let transport = word(value, &mut at)?;
-        if !name.eq_ignore_ascii_case(b"SIP") || version != b"2.0" {
-            return Err(WRONG);
+        match ViaMarks::read(value) {
+            Some((marks, end)) if end == value.len() => Ok(marks.via(value)),
+            _ => Err(WRONG),
         }
-        let rest = &value[at..];
-        if !rest.first().is_some_and(|&b| is_blank(b)) {
-            return Err(WRONG);
-        }
-        let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
-        let (host, port) = sent_by(trim(&rest[..end])).ok_or(WRONG)?;
-        let params = Params::parse_header(&rest[end..]).ok_or(WRONG)?;
-        Ok(Self { transport, host, port, params })
     }
 
     /// The `branch` parameter.
     pub fn branch(&self) -> Option<&'a [u8]> {
-        self.params.get(b"branch").flatten()
+        self.branch
     }
 
     /// The address in `received`, with or without brackets (RFC 5118 §4.5).
     pub fn received(&self) -> Option<IpAddr> {
-        let text = self.params.get(b"received").flatten()?;
+        let text = self.received?;
         let bare = text.strip_prefix(b"[").and_then(|t| t.strip_suffix(b"]")).unwrap_or(text);
         parse_v4(bare).map(IpAddr::V4).or_else(|| parse_v6(bare).map(IpAddr::V6))
     }
 
     /// The `rport` parameter: `None` if it is not there, `Some(None)` without a value.
     pub fn rport(&self) -> Option<Option<u16>> {
-        let value = self.params.get(b"rport")?;
-        Some(value.and_then(|text| number(text, 65_535)).map(|port| port as u16))
+        self.rport
     }
 
     /// The `maddr` parameter.
@@ -75,32 +81,86 @@ impl<'a> Via<'a> {
     }
 }
 
-/// Host and port, blanks allowed around the colon.
-fn sent_by(text: &[u8]) -> Option<(Host<'_>, Option<u16>)> {
-    if !text.iter().any(|&b| is_blank(b)) {
-        return Host::parse_with_port(text);
+impl ViaMarks {
+    /// Reads the value at the start of `text`, as far as the grammar goes; says where it ends.
+    pub(crate) fn read(text: &[u8]) -> Option<(Self, usize)> {
+        if text.len() > limits::MESSAGE {
+            return None;
+        }
+        let start = match text {
+            [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b'/', ..] => 8,
+            _ => read_protocol(text)?,
+        };
+        let start = skip_blanks(text, start);
+        let end = class::run(text, start, TOKEN);
+        let blank = text.get(end).is_some_and(|&b| class::is(b, BLANK));
+        if end == start || !blank {
+            return None;
+        }
+        let mut marks = Self { transport: Span::new(start, end), ..Self::default() };
+        let (host, at) = read_sent_by(text, skip_blanks(text, end))?;
+        marks.host = host;
+        let end = marks.read_params(text, at)?;
+        Some((marks, end))
     }
-    let host_end = if text.first() == Some(&b'[') {
-        memchr::memchr(b']', text)? + 1
-    } else {
-        text.iter().position(|&b| is_blank(b) || b == b':').unwrap_or(text.len())
+
+    fn read_params(&mut self, text: &[u8], start: usize) -> Option<usize> {
+        let (mut branches, mut received) = (0, false);
+        let end = params::read_header(text, start, |name, value| {
+            if is_named(name, b"branch") {
+                if branches == 0 {
+                    self.branch = value;
+                }
+                branches += 1;
+            } else if is_named(name, b"rport") {
+                let port = number(value.of(text), 65_535).map(|port| port as u16);
+                self.rport = self.rport.or(Some(port));
+            } else if is_named(name, b"received") && !received {
+                (self.received, received) = (value, true);
+            }
+        })?;
+        self.repeats_branch = branches > 1;
+        self.params = Span::new(start, start + trim(&text[start..end]).len());
+        Some(end)
+    }
+
+    /// The Via, of the text that was read.
+    pub(crate) fn via<'a>(&self, text: &'a [u8]) -> Via<'a> {
+        Via {
+            transport: self.transport.of(text),
+            host: self.host.host(text),
+            port: self.host.port(),
+            params: Params::of(self.params.of(text)),
+            branch: self.branch.filled(text),
+            received: self.received.filled(text),
+            rport: self.rport,
+        }
+    }
+}
+
+/// The end of `SIP/2.0/`, blanks around the slashes.
+fn read_protocol(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut word = || {
+        let start = skip_blanks(text, at);
+        let end = class::run(text, start, TOKEN);
+        let slash = skip_blanks(text, end);
+        at = slash + 1;
+        (text.get(slash) == Some(&b'/')).then(|| &text[start..end])
     };
-    let (host, _) = Host::parse_with_port(&text[..host_end])?;
-    let port = trim(&text[host_end..]).strip_prefix(b":")?;
-    Some((host, Some(number(trim(port), 65_535).filter(|&port| port > 0)? as u16)))
+    let (name, version) = (word()?, word()?);
+    (name.eq_ignore_ascii_case(b"SIP") && version == b"2.0").then_some(at)
 }
 
-fn word<'a>(text: &'a [u8], at: &mut usize) -> Result<&'a [u8], Malformed> {
-    let start = skip_blanks(text, *at);
-    let len = text[start..].iter().position(|&b| !is_token_byte(b)).unwrap_or(text.len() - start);
-    *at = start + len;
-    if len == 0 { Err(WRONG) } else { Ok(&text[start..start + len]) }
-}
-
-fn slash(text: &[u8], at: &mut usize) -> Result<(), Malformed> {
-    let start = skip_blanks(text, *at);
-    *at = start + 1;
-    if text.get(start) == Some(&b'/') { Ok(()) } else { Err(WRONG) }
+/// Host and port, blanks allowed around the colon and behind them. Says where they end.
+fn read_sent_by(text: &[u8], start: usize) -> Option<(HostMarks, usize)> {
+    let (host, end) = HostMarks::read_host(text, start)?;
+    let at = skip_blanks(text, end);
+    if text.get(at) != Some(&b':') {
+        return Some((host, at));
+    }
+    let (port, end) = read_port(text, skip_blanks(text, at + 1))?;
+    Some((host.with_port(port), skip_blanks(text, end)))
 }
 
 #[cfg(test)]
