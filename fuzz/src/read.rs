@@ -9,6 +9,8 @@ pub(crate) fn facts_agree(message: &Message<'_>) {
     assert_eq!(message.to().ok(), NameAddr::parse(value(Name::To)).ok(), "To");
     assert_eq!(message.cseq().ok(), CSeq::parse(value(Name::CSeq)).ok(), "CSeq");
     assert_eq!(message.uri().ok(), Uri::parse(message.request_uri()).ok(), "Request-URI");
+    let contacts = message.values(Name::Contact).map(|value| NameAddr::parse(value).ok());
+    assert!(message.contacts().map(Result::ok).eq(contacts), "Contact");
     let top = message.values(Name::Via).next().and_then(|value| Via::parse(value).ok());
     assert_eq!(message.top_via().ok(), top, "Via");
     for via in message.vias().flatten() {

@@ -36,7 +36,7 @@ const INVITE: &str = "INVITE sip:u0000042@bench.test SIP/2.0\r\n\
     Content-Type: application/sdp\r\n\
     Supported: replaces, outbound, 100rel, timer\r\n\
     User-Agent: loadgen with a name of middling length of a version 1.2.3-45\r\n\
-    Allow-Events: presence, kpml, talk, and others, too\r\n\
+    Allow-Events: presence, kpml, talk, and others, too: x\r\n\
     Session-Expires: 1800\r\n\
     Content-Length: ";
 

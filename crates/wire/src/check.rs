@@ -76,7 +76,10 @@ fn message(message: &Message<'_>, facts: &mut Facts) -> Result<(), Malformed> {
     addresses(message, Name::RecordRoute, limits::ROUTES)?;
     addresses(message, Name::Path, limits::PATHS)?;
     match message.contact_kind() {
-        Contacts::List => addresses(message, Name::Contact, limits::CONTACTS),
+        Contacts::List => {
+            facts.contact = addresses(message, Name::Contact, limits::CONTACTS)?;
+            Ok(())
+        }
         Contacts::None | Contacts::Star => Ok(()),
     }
 }
@@ -163,15 +166,23 @@ fn address(message: &Message<'_>, name: Name) -> Result<AddressMarks, Malformed>
     }
 }
 
-/// A list of addresses, each with a URI of any scheme.
-fn addresses(message: &Message<'_>, name: Name, most: usize) -> Result<(), Malformed> {
+/// A list of addresses, each with a URI of any scheme; hands out the first.
+fn addresses(
+    message: &Message<'_>,
+    name: Name,
+    most: usize,
+) -> Result<Option<AddressMarks>, Malformed> {
+    let mut first = None;
     elements(message, name, AddressMarks::read, |nth, _, marks| {
         if nth >= most {
             return Err(Malformed::new(name.as_str(), Fault::TooLarge));
         }
-        match marks {
-            Some(marks) if marks.has_uri() => Ok(()),
-            _ => Err(Malformed::grammar(name.as_str())),
+        let marks = marks.filter(AddressMarks::has_uri);
+        let marks = marks.ok_or(Malformed::grammar(name.as_str()))?;
+        if nth == 0 {
+            first = Some(marks);
         }
-    })
+        Ok(())
+    })?;
+    Ok(first)
 }

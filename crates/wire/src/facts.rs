@@ -17,11 +17,14 @@ pub(crate) struct Facts {
     pub(crate) via: Option<(Span, ViaMarks)>,
     pub(crate) from: Option<AddressMarks>,
     pub(crate) to: Option<AddressMarks>,
+    /// The first Contact.
+    pub(crate) contact: Option<AddressMarks>,
     /// Of a method that we know.
     pub(crate) cseq: Option<(u32, Method<'static>)>,
 }
 
 impl Facts {
     /// Nothing is known.
-    pub(crate) const NONE: Self = Self { uri: None, via: None, from: None, to: None, cseq: None };
+    pub(crate) const NONE: Self =
+        Self { uri: None, via: None, from: None, to: None, contact: None, cseq: None };
 }

@@ -267,8 +267,11 @@ impl<'a> Message<'a> {
 
     /// The addresses in the Contact headers; a `*` is no address.
     pub fn contacts(&self) -> impl Iterator<Item = Result<NameAddr<'a>, Malformed>> + use<'a> {
-        let address = |v| NameAddr::parse(v).map_err(|_| Malformed::grammar("Contact"));
-        self.values(Name::Contact).map(address)
+        let first = self.index.facts.contact;
+        self.values(Name::Contact).enumerate().map(move |(nth, value)| match first {
+            Some(marks) if nth == 0 => Ok(marks.address(value)),
+            _ => NameAddr::parse(value).map_err(|_| Malformed::grammar("Contact")),
+        })
     }
 
     /// All that RFC 3261 demands of a message before anyone acts on it.

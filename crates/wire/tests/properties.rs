@@ -141,6 +141,8 @@ fn facts_agree(message: &Message<'_>, context: &str) {
     assert_eq!(message.to().ok(), address(Name::To), "{context}");
     assert_eq!(message.cseq().ok(), CSeq::parse(value(Name::CSeq)).ok(), "{context}");
     assert_eq!(message.uri().ok(), Uri::parse(message.request_uri()).ok(), "{context}");
+    let contacts = message.values(Name::Contact).map(|value| NameAddr::parse(value).ok());
+    assert!(message.contacts().map(Result::ok).eq(contacts), "{context}");
     let top = message.values(Name::Via).next().and_then(|value| Via::parse(value).ok());
     assert_eq!(message.top_via().ok(), top, "{context}");
     if message.is_request() && message.check().is_ok() {
