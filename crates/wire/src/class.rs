@@ -68,7 +68,8 @@ pub(crate) const fn is(byte: u8, class: u16) -> bool {
 /// Where the run of bytes of a class ends that begins at `at`; `at` itself if there is none.
 #[inline]
 pub(crate) fn run(text: &[u8], mut at: usize, class: u16) -> usize {
-    while let Some(&[a, b, c, d]) = text.get(at..).and_then(<[u8]>::first_chunk) {
+    let (fours, _) = text.get(at..).unwrap_or_default().as_chunks();
+    for &[a, b, c, d] in fours {
         if of(a) & of(b) & of(c) & of(d) & class == 0 {
             break;
         }
@@ -89,7 +90,8 @@ pub(crate) fn all(text: &[u8], class: u16) -> bool {
 #[inline]
 pub(crate) fn find_below(text: &[u8], mut at: usize, limit: u8) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
-    while let Some(&word) = text.get(at..).and_then(<[u8]>::first_chunk) {
+    let (words, rest) = text.get(at..)?.as_chunks();
+    for &word in words {
         let word = u64::from_le_bytes(word);
         // A borrow goes upwards only: the lowest bit that is set is right.
         let below = word.wrapping_sub(ONES.wrapping_mul(limit.into())) & !word & (ONES << 7);
@@ -98,7 +100,6 @@ pub(crate) fn find_below(text: &[u8], mut at: usize, limit: u8) -> Option<usize>
         }
         at += 8;
     }
-    let rest = text.get(at..)?;
     Some(at + rest.iter().position(|&b| b < limit)?)
 }
 
