@@ -172,6 +172,9 @@ fn addresses(
     name: Name,
     most: usize,
 ) -> Result<Option<AddressMarks>, Malformed> {
+    if message.index().names.first(name).is_none() {
+        return Ok(None);
+    }
     let mut first = None;
     elements(message, name, AddressMarks::read, |nth, _, marks| {
         if nth >= most {

@@ -34,6 +34,7 @@ enum Kind {
 
 impl HostMarks {
     /// Reads `host[:port]` from `start` on, as far as the grammar goes; says where it ends.
+    #[inline]
     pub(crate) fn read(text: &[u8], start: usize) -> Option<(Self, usize)> {
         let (host, end) = Self::read_host(text, start)?;
         if text.get(end) != Some(&b':') {
@@ -44,6 +45,7 @@ impl HostMarks {
     }
 
     /// The same without a port.
+    #[inline]
     pub(crate) fn read_host(text: &[u8], start: usize) -> Option<(Self, usize)> {
         let (kind, end) = match text.get(start)? {
             b'[' => {
@@ -104,6 +106,7 @@ impl<'a> Host<'a> {
 }
 
 /// The port that begins at `start`, at least one digit of it, and where it ends.
+#[inline]
 pub(crate) fn read_port(text: &[u8], start: usize) -> Option<(u16, usize)> {
     let (mut port, mut at) = (0u32, start);
     while let Some(&digit @ b'0'..=b'9') = text.get(at) {
@@ -117,6 +120,7 @@ pub(crate) fn read_port(text: &[u8], start: usize) -> Option<(u16, usize)> {
 }
 
 /// What a host without brackets is; `None` if it is none.
+#[inline]
 fn kind_of(host: &[u8]) -> Option<Kind> {
     // F7: a name that ends like a number would be taken for an address by some resolvers.
     let rooted = host.strip_suffix(b".").unwrap_or(host);

@@ -3,6 +3,7 @@
 use crate::class::{self, BLANK, ELEMENT, TOKEN};
 use crate::error::{Fault, Malformed};
 use crate::facts::Facts;
+use crate::header::params::skip_blanks;
 use crate::limits;
 use crate::name::{Method, Name};
 use crate::uri::UriMarks;
@@ -279,14 +280,8 @@ impl Index {
         let Some((name, name_len, colon)) = known.or_else(|| read_name(line)) else {
             return self.note(Malformed::grammar("header"));
         };
-        let mut value = colon + 1;
-        let mut value_end = line.len();
-        while value < value_end && is_blank(line[value]) {
-            value += 1;
-        }
-        while value_end > value && is_blank(line[value_end - 1]) {
-            value_end -= 1;
-        }
+        let value = skip_blanks(line, colon + 1);
+        let value_end = value + trim_end(line.get(value..).unwrap_or_default()).len();
         if found.is_odd && has_bare_nul(&line[value..value_end]) {
             self.note(Malformed::grammar("header"));
         }
@@ -407,13 +402,11 @@ pub(crate) fn quoted_end(text: &[u8], mut at: usize) -> usize {
 }
 
 /// Cuts blanks, folds included, off both ends.
-pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
-    while let [first, rest @ ..] = text {
-        if !is_blank(*first) {
-            break;
-        }
-        text = rest;
-    }
+pub(crate) fn trim(text: &[u8]) -> &[u8] {
+    trim_end(text.get(skip_blanks(text, 0)..).unwrap_or_default())
+}
+
+fn trim_end(mut text: &[u8]) -> &[u8] {
     while let [rest @ .., last] = text {
         if !is_blank(*last) {
             break;
