@@ -76,6 +76,15 @@ impl Servers {
         self.all.find(id).is_some_and(|server| server.flow.remote.ip() == source)
     }
 
+    /// Whether an INVITE was answered with nothing yet, not even a 100.
+    pub(crate) fn owes_trying(&self, id: Id<Server>) -> bool {
+        let machine = self.all.find(id).map(|server| server.machine);
+        matches!(
+            machine,
+            Some(Machine::Invite(invite_server::State::Proceeding { trying: Some(_) }))
+        )
+    }
+
     pub(crate) fn exists(&self, id: Id<Server>) -> bool {
         self.all.find(id).is_some()
     }

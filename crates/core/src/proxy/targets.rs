@@ -91,7 +91,9 @@ impl Node {
             call: None,
         });
         self.servers.belongs_to(server, context);
-        if is_invite {
+        let ours = Ours { setup: &self.setup, snapshot: &self.snapshot };
+        // A redirection is there at once, so it comes without a 100 (RFC 3261 17.2.1).
+        if is_invite && !ours.redirects(request) {
             //= RFC 3261 16.2
             // "MUST behave as a UAS with respect to sending an immediate provisional"
             self.answer(now, context, status::TRYING, out);
@@ -196,7 +198,8 @@ impl Node {
         plan.groups.retain(|group| !group.branches.is_empty());
         context.otherwise = plan.otherwise;
         context.groups = plan.groups.into();
-        let begins_call = context.is_invite && !context.groups.is_empty();
+        let (server, begins_call) =
+            (context.server, context.is_invite && !context.groups.is_empty());
         if let Some(request) = context.request.as_ref().map(StoredMessage::message)
             && begins_call
             && request.to().is_ok_and(|to| to.tag().is_none())
@@ -205,6 +208,10 @@ impl Node {
             if self.calls.start((now, key), &request, &mut self.timers, out) {
                 context.call = Some(key);
             }
+        }
+        // What was taken for a redirection is forwarded after all.
+        if begins_call && self.servers.owes_trying(server) {
+            self.answer(now, id, status::TRYING, out);
         }
         self.next_group(now, id, out);
     }
