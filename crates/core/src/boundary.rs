@@ -40,7 +40,8 @@ pub enum Input<'a> {
     /// A datagram that says nothing but that a flow lives. It belongs to the partition that
     /// [`home_of_flow`](crate::node::home_of_flow) names.
     KeptAlive(Flow, KeepAlive),
-    /// A connection ended: told to every partition.
+    /// A connection ended: told to every partition that received anything over it, or sent
+    /// anything there.
     FlowClosed(Flow),
     /// Something sent with [`Output::Send::on_failure`] could not be sent.
     Undelivered(TransactionRef),

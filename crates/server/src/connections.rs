@@ -1,84 +1,32 @@
 //! The open stream connections, and how bytes get to them.
 
 mod crowd;
+mod line;
+mod pipe;
+mod web;
+
+pub(crate) use line::{Glance, Line, Sender, bit_of};
+pub(crate) use pipe::Pipe;
+pub(crate) use web::Silent;
 
 use crate::limits;
 use crate::metrics::{Metrics, count};
 use crate::tcp::StreamLimits;
 use crowd::Crowd;
-use ringway_core::boundary::TransactionRef;
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId};
 use ringway_core::time::Instant;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
-
-/// Messages waiting for one connection; their bytes have a limit of their own.
-const QUEUE: usize = 4_096;
-
-/// One message for a connection.
-#[derive(Debug)]
-pub(crate) struct Parcel {
-    pub(crate) bytes: Box<[u8]>,
-    /// Who is told if it cannot be delivered, and in which partition.
-    pub(crate) on_failure: (u32, Option<TransactionRef>),
-}
-
-impl Parcel {
-    pub(crate) fn new(bytes: &[u8], on_failure: (u32, Option<TransactionRef>)) -> Self {
-        Self { bytes: bytes.into(), on_failure }
-    }
-}
-
-/// What a connection's task is fed with.
-#[derive(Debug)]
-pub(crate) struct Feed {
-    pub(crate) parcels: mpsc::Receiver<Parcel>,
-    pub(crate) queued: Arc<AtomicUsize>,
-    /// Somebody else decided that the connection ends.
-    pub(crate) hang_up: Arc<Notify>,
-    /// Whether it is known who is behind it.
-    pub(crate) proved: Arc<AtomicBool>,
-    pub(crate) silence: Arc<Silence>,
-}
-
-/// For how long nothing at all need be heard over a connection.
-#[derive(Debug, Default)]
-pub(crate) struct Silence {
-    /// In milliseconds; 0: for as long as over any.
-    longest: AtomicU64,
-    changed: Notify,
-}
-
-impl Silence {
-    fn shorten(&self, longest: Duration) {
-        let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        self.longest.store(millis, Ordering::Relaxed);
-        self.changed.notify_one();
-    }
-
-    /// The longest silence, of which any connection may have this much.
-    pub(crate) fn longest(&self, any: Duration) -> Duration {
-        match self.longest.load(Ordering::Relaxed) {
-            0 => any,
-            millis => any.min(Duration::from_millis(millis)),
-        }
-    }
-
-    /// Waits until it is another.
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
-    }
-}
+use tokio::sync::mpsc;
 
 /// Asks the runtime to open a connection.
 #[derive(Debug)]
 pub(crate) struct Dial {
     pub(crate) flow: Flow,
-    pub(crate) feed: Feed,
+    pub(crate) line: Arc<Line>,
 }
 
 /// All connections.
@@ -94,7 +42,7 @@ pub struct Connections {
 
 #[derive(Debug, Default)]
 struct Table {
-    by_id: HashMap<ConnectionId, Line>,
+    by_id: HashMap<ConnectionId, Entry>,
     by_remote: HashMap<Far, ConnectionId>,
     crowd: Crowd,
     /// Stream targets that did not answer, and until when they are left alone.
@@ -110,17 +58,13 @@ fn far(flow: &Flow) -> Far {
 }
 
 #[derive(Debug)]
-struct Line {
+struct Entry {
     flow: Flow,
-    parcels: mpsc::Sender<Parcel>,
-    queued: Arc<AtomicUsize>,
-    hang_up: Arc<Notify>,
-    proved: Arc<AtomicBool>,
+    line: Arc<Line>,
     /// What the certificate of the far side proves; the name in `flow` is one of these.
     names: Vec<CertifiedName>,
     /// Where else it stands in `by_remote` (RFC 5923).
     aliases: Vec<Far>,
-    silence: Arc<Silence>,
 }
 
 impl Connections {
@@ -164,7 +108,7 @@ impl Connections {
 
     /// Notes a connection that was accepted, `is_proved` if it is known from whom. `None`: there
     /// is no room, and nobody who could make some.
-    pub(crate) fn accept(&self, flow: Flow, is_proved: bool) -> Option<(Flow, Feed)> {
+    pub(crate) fn accept(&self, flow: Flow, is_proved: bool) -> Option<(Flow, Arc<Line>)> {
         let mut table = self.table();
         let ip = flow.remote.ip();
         let (open, unproved) = table.crowd.from(ip);
@@ -194,13 +138,13 @@ impl Connections {
     /// Ends a connection so that others have room. Not more than some at a time: they go as fast
     /// as they can.
     fn dismiss(&self, table: &mut Table, id: ConnectionId) -> bool {
-        let Some(line) = table.by_id.get(&id) else { return false };
+        let Some(Entry { flow, line, .. }) = table.by_id.get(&id) else { return false };
         let part = self.limits.connections / limits::LEAVING_PART;
         if table.crowd.leaving() >= limits::LEAVING.min(part).max(1) {
             return false;
         }
-        table.crowd.leaves(id, line.flow.remote.ip());
-        line.hang_up.notify_one();
+        table.crowd.leaves(id, flow.remote.ip());
+        line.hang_up();
         true
     }
 
@@ -230,53 +174,38 @@ impl Connections {
     pub(crate) fn prove(&self, flow: &Flow, alias: Option<u16>) {
         let mut table = self.table();
         let Table { by_id, by_remote, crowd, .. } = &mut *table;
-        let Some(line) = by_id.get_mut(&flow.connection) else { return };
-        if !line.proved.swap(true, Ordering::Relaxed) {
+        let Some(entry) = by_id.get_mut(&flow.connection) else { return };
+        if entry.line.prove() {
             crowd.prove(flow.connection, flow.remote.ip());
         }
         let Some(port) = alias else { return };
         //= RFC 5923 8.2
         // "in the alias table from the topmost Via header field (using the"
         let remote = SocketAddr::new(flow.remote.ip(), port);
-        for key in std::mem::take(&mut line.aliases) {
+        for key in std::mem::take(&mut entry.aliases) {
             if by_remote.get(&key) == Some(&flow.connection) {
                 by_remote.remove(&key);
             }
         }
         //= RFC 5923 8.2
         // "alias table the identity (or identities) of the client as they appear"
-        for name in &line.names {
+        for name in &entry.names {
             let key = (flow.socket, remote, *name);
             by_remote.insert(key, flow.connection);
-            line.aliases.push(key);
+            entry.aliases.push(key);
         }
     }
 
-    fn note(&self, table: &mut Table, flow: Flow, is_proved: bool) -> (Flow, Feed) {
+    fn note(&self, table: &mut Table, flow: Flow, is_proved: bool) -> (Flow, Arc<Line>) {
         let connection = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
         let flow = Flow { connection, ..flow };
-        let (sender, parcels) = mpsc::channel(QUEUE);
-        let feed = Feed {
-            parcels,
-            queued: Arc::default(),
-            hang_up: Arc::default(),
-            proved: Arc::new(AtomicBool::new(is_proved)),
-            silence: Arc::default(),
-        };
-        let line = Line {
-            flow,
-            parcels: sender,
-            queued: Arc::clone(&feed.queued),
-            hang_up: Arc::clone(&feed.hang_up),
-            proved: Arc::clone(&feed.proved),
-            silence: Arc::clone(&feed.silence),
-            names: Vec::new(),
-            aliases: Vec::new(),
-        };
-        table.by_id.insert(connection, line);
+        let line = Arc::new(Line::new(is_proved));
+        let (names, aliases) = Default::default();
+        let entry = Entry { flow, line: Arc::clone(&line), names, aliases };
+        table.by_id.insert(connection, entry);
         table.by_remote.insert(far(&flow), connection);
         table.crowd.enter(connection, flow.remote.ip(), is_proved);
-        (flow, feed)
+        (flow, line)
     }
 
     /// Notes whom the certificate of a connection that we took speaks for: the first of these
@@ -285,8 +214,8 @@ impl Connections {
         let mut table = self.table();
         let before = far(flow);
         flow.certified = names.first().copied().unwrap_or(CertifiedName::NONE);
-        if let Some(line) = table.by_id.get_mut(&flow.connection) {
-            (line.flow, line.names) = (*flow, names);
+        if let Some(entry) = table.by_id.get_mut(&flow.connection) {
+            (entry.flow, entry.names) = (*flow, names);
             if table.by_remote.get(&before) == Some(&flow.connection) {
                 table.by_remote.remove(&before);
             }
@@ -297,7 +226,7 @@ impl Connections {
     /// Forgets a connection that has ended. Tells for which other address it stood.
     pub(crate) fn ended(&self, flow: &Flow) -> Option<SocketAddr> {
         let mut table = self.table();
-        let Line { aliases, .. } = table.by_id.remove(&flow.connection)?;
+        let Entry { aliases, .. } = table.by_id.remove(&flow.connection)?;
         let alias = aliases.first().map(|(_, remote, _)| *remote);
         for key in aliases.into_iter().chain([far(flow)]) {
             if table.by_remote.get(&key) == Some(&flow.connection) {
@@ -320,17 +249,19 @@ impl Connections {
         }
     }
 
-    /// Queues a message for a connection, or has one opened for it. `false`: it cannot be
-    /// delivered.
-    pub(crate) fn send(&self, flow: &Flow, parcel: Parcel) -> bool {
+    /// Writes a message to a connection, or queues it there, or has one opened for it. `false`: it
+    /// cannot be delivered.
+    pub(crate) fn send(&self, flow: &Flow, bytes: &[u8], sender: Sender) -> bool {
         let mut table = self.table();
         let id = if flow.connection == ConnectionId::NONE {
             table.by_remote.get(&far(flow)).copied()
         } else {
             Some(flow.connection)
         };
-        if let Some(line) = id.and_then(|id| table.by_id.get(&id)) {
-            return line.push(parcel, &self.metrics);
+        if let Some(entry) = id.and_then(|id| table.by_id.get(&id)) {
+            let line = Arc::clone(&entry.line);
+            drop(table);
+            return line.send(bytes, sender, &self.metrics);
         }
         if flow.connection != ConnectionId::NONE || !may_dial(flow) {
             return false;
@@ -344,11 +275,10 @@ impl Connections {
         }
         table.dead.remove(&key);
         // It is we who want to speak there.
-        let (flow, feed) = self.note(&mut table, *flow, true);
-        let taken =
-            table.by_id.get(&flow.connection).is_some_and(|l| l.push(parcel, &self.metrics));
+        let (flow, line) = self.note(&mut table, *flow, true);
         drop(table);
-        if !taken || self.dial.try_send(Dial { flow, feed }).is_err() {
+        let taken = line.send(bytes, sender, &self.metrics);
+        if !taken || self.dial.try_send(Dial { flow, line }).is_err() {
             self.ended(&flow);
             return false;
         }
@@ -357,22 +287,22 @@ impl Connections {
 
     /// From now on a connection on which nothing arrives for so long is closed.
     pub(crate) fn expect(&self, flow: &Flow, within: ringway_core::time::Duration) {
-        if let Some(line) = self.table().by_id.get(&flow.connection) {
-            line.silence.shorten(Duration::from_micros(within.as_micros()));
+        if let Some(entry) = self.table().by_id.get(&flow.connection) {
+            entry.line.expect(Duration::from_micros(within.as_micros()));
         }
     }
 
     /// Ends all connections, as a server does that stops.
     pub(crate) fn close_all(&self) {
         let mut table = self.table();
-        table.by_id.clear();
+        table.by_id.drain().for_each(|(_, entry)| entry.line.close());
         table.by_remote.clear();
         table.crowd = Crowd::default();
     }
 
     /// The flows of all open connections.
     pub fn flows(&self) -> Vec<Flow> {
-        self.table().by_id.values().map(|line| line.flow).collect()
+        self.table().by_id.values().map(|entry| entry.flow).collect()
     }
 }
 
@@ -381,20 +311,4 @@ impl Connections {
 fn may_dial(flow: &Flow) -> bool {
     let proves = flow.certified != CertifiedName::NONE;
     flow.transport.may_be_opened() && (proves || !flow.transport.is_secure())
-}
-
-impl Line {
-    fn push(&self, parcel: Parcel, metrics: &Metrics) -> bool {
-        let length = parcel.bytes.len();
-        if self.queued.load(Ordering::Relaxed) + length > limits::WRITE_QUEUE {
-            count(&metrics.connections_too_slow);
-            self.hang_up.notify_one();
-            return false;
-        }
-        let taken = self.parcels.try_send(parcel).is_ok();
-        if taken {
-            self.queued.fetch_add(length, Ordering::Relaxed);
-        }
-        taken
-    }
 }

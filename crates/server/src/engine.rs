@@ -8,7 +8,7 @@ mod look;
 mod sample;
 
 use crate::clock::Clock;
-use crate::connections::{Connections, Parcel};
+use crate::connections::{Connections, bit_of};
 use crate::events::Events;
 use crate::limits;
 use crate::metrics::{Metrics, count, count_many};
@@ -91,6 +91,8 @@ pub struct Work {
     sends: Vec<Send>,
     /// Whose sockets are written to; threads that are no worker use those of the first.
     worker: usize,
+    /// The partitions that received a message, a bit for each; for whoever empties it.
+    pub(crate) receivers: u64,
 }
 
 impl Work {
@@ -216,6 +218,7 @@ impl Engine {
     /// A message arrived.
     pub fn receive(&self, snapshot: &Snapshot, flow: Flow, message: Message<'_>, work: &mut Work) {
         let partition = self.place(home_of(&self.setup, snapshot, &message));
+        work.receivers |= bit_of(partition);
         if self.tap.is_on() {
             self.tap.note(partition, self.clock.now(), Way::In, (flow, message.bytes()));
         }
@@ -228,9 +231,10 @@ impl Engine {
         self.run(partition, Input::KeptAlive(flow, what), work);
     }
 
-    /// A connection ended.
-    pub fn flow_closed(&self, flow: Flow, work: &mut Work) {
-        for partition in 0..self.partitions.len() as u32 {
+    /// A connection ended. Told to the partitions that ever received anything over it or sent
+    /// something there, a bit for each: the others know nothing of it.
+    pub(crate) fn flow_closed(&self, flow: Flow, users: u64, work: &mut Work) {
+        for partition in (0..self.partitions.len() as u32).filter(|&n| users & bit_of(n) != 0) {
             self.run(partition, Input::FlowClosed(flow), work);
         }
         self.flush(work);
@@ -459,14 +463,13 @@ impl Engine {
     /// Gives a message to its connection; without one, its transaction is told.
     fn queue(&self, send: &Send, work: &mut Work) {
         let bytes = &work.outbox.bytes[send.bytes.clone()];
-        let parcel = Parcel::new(bytes, (send.partition, send.on_failure));
-        if self.connections.send(&send.flow, parcel) {
+        if self.connections.send(&send.flow, bytes, (send.partition, send.on_failure)) {
             return;
         }
         match send.on_failure {
             Some(TransactionRef::Elsewhere(remote)) => {
                 let flow = Flow { remote, connection: ConnectionId::NONE, ..send.flow };
-                self.connections.send(&flow, Parcel::new(bytes, (send.partition, None)));
+                self.connections.send(&flow, bytes, (send.partition, None));
             }
             Some(failed) => work.queue.push_back((send.partition, Owned::Undelivered(failed))),
             None => {}

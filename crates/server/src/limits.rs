@@ -22,6 +22,8 @@ pub const SOCKET_BUFFER: usize = 4 << 20;
 pub const CONNECTIONS: usize = 100_000;
 /// Stream connections from one address: a whole office behind one router fits.
 pub const CONNECTIONS_PER_ADDRESS: usize = 2_000;
+/// Bytes read from a connection with one call: several messages, and a record of TLS.
+pub const READ: usize = 16 << 10;
 /// Bytes waiting to be written to one connection; a reader so slow is cut off (G3).
 pub const WRITE_QUEUE: usize = 256 << 10;
 /// Of these, connections of whom nobody knows who is behind them: phones say so within a few

@@ -1,30 +1,48 @@
-//! The life of a connection that carries SIP messages: one task reads, runs the partitions
-//! itself, and writes what is queued for it.
+//! The life of a connection that carries SIP messages: one task reads, and runs the partitions
+//! itself. What it has to say is written by whoever has it ([`crate::connections`]).
 
-mod pulse;
-
-use crate::connections::{Feed, Parcel, Silence};
+use crate::connections::{Glance, Line, Silent};
 use crate::engine::{Engine, Work};
 use crate::limits;
 use crate::metrics::count;
 use crate::tcp::StreamLimits;
-use pulse::{Beat, Pulse};
 use ringway_core::boundary::TransactionRef;
 use ringway_core::flow::Flow;
 use ringway_wire::web_socket::{self, Event, Frames, Violation};
 use ringway_wire::{Frame, FrameError, Framer, Framing, Index, parse};
 use std::cell::RefCell;
+use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
 thread_local! {
     /// The connections that a thread serves have none of their own: most are idle.
-    static WORK: RefCell<Work> = RefCell::default();
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+/// What one thread needs to serve connections, one after the other.
+struct Room {
+    work: Work,
+    index: Index,
+    /// What came from a socket.
+    received: Box<[u8]>,
+    /// What TLS made of it.
+    plain: Vec<u8>,
+    /// For a framer that holds nothing.
+    spare: Vec<u8>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        let (work, index, plain, spare) = Default::default();
+        Self { work, index, received: vec![0; limits::READ].into(), plain, spare }
+    }
 }
 
 /// How messages are told apart.
@@ -32,7 +50,7 @@ pub(crate) enum Codec {
     /// By their lengths (RFC 3261 §18.3).
     Stream(Framer),
     /// By the frames of WebSocket (RFC 7118 §5).
-    WebSocket(Frames),
+    WebSocket(Box<(Frames, Pings)>),
 }
 
 impl Codec {
@@ -43,247 +61,81 @@ impl Codec {
 
     /// For a WebSocket, of which this much was read already.
     pub(crate) fn web_socket(read: &[u8]) -> Self {
-        let mut frames = Frames::default();
-        frames.push(read);
-        Self::WebSocket(frames)
+        let mut web = Box::<(Frames, Pings)>::default();
+        web.0.push(read);
+        Self::WebSocket(web)
     }
 
-    fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn is_web(&self) -> bool {
+        matches!(self, Self::WebSocket(_))
+    }
+
+    /// Adds what was received, in the spare memory if it has none of its own.
+    fn push(&mut self, bytes: &[u8], spare: &mut Vec<u8>) {
         match self {
-            Self::Stream(framer) => framer.push(bytes),
-            Self::WebSocket(frames) => frames.push(bytes),
+            Self::Stream(framer) => {
+                framer.lend(spare);
+                framer.push(bytes);
+            }
+            Self::WebSocket(web) => web.0.push(bytes),
         }
     }
 
     fn is_partial(&self) -> bool {
         match self {
             Self::Stream(framer) => framer.is_partial(),
-            Self::WebSocket(frames) => frames.is_partial(),
+            Self::WebSocket(web) => web.0.is_partial(),
         }
     }
 }
 
-/// What the reading half wants written besides messages.
-struct Aside {
-    bytes: Vec<u8>,
-    /// Nothing may follow.
-    is_last: bool,
+/// How a connection ends.
+enum End {
+    /// The far side ended it, or was silent for too long: what waits may still leave.
+    Gone,
+    /// Nothing more is read; but the far side still waits for answers to what came before.
+    Broken,
+    /// Nothing more can be written, or nothing more shall be.
+    Cut,
 }
 
-/// What both halves know of a connection.
-struct Shared {
-    begun: Instant,
-    /// When something arrived last, in nanoseconds since it began: a pong may come at once.
-    heard: AtomicU64,
-    /// It was pinged: the writing half wants to know when it answers, for its next ping.
-    pinged: AtomicBool,
-    answered: Notify,
-    /// The last message came in a binary frame.
-    binary: AtomicBool,
-    /// The stream is broken: nothing more is read.
-    broken: AtomicBool,
+/// How far a connection is.
+enum Stage {
+    /// What came before it was one is still to be looked at.
+    Begun,
+    Open,
+    /// What is written already may still leave until then.
+    LastWords(Instant),
+    /// Until then the far side is told that this is the end.
+    Leaving(Instant),
+    Over,
 }
 
-impl Shared {
-    fn hear(&self) {
-        self.heard.store(self.begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        if self.pinged.swap(false, Ordering::Relaxed) {
-            self.answered.notify_one();
-        }
-    }
-
-    fn ping(&self) -> Vec<u8> {
-        self.pinged.store(true, Ordering::Relaxed);
-        web_socket::ping()
-    }
-
-    fn heard(&self) -> Instant {
-        self.begun + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
-    }
-
-    /// The time now, and that at which something arrived last, since it began.
-    fn times(&self) -> (Duration, Duration) {
-        (self.begun.elapsed(), self.heard() - self.begun)
-    }
-}
-
-/// The life of a connection; `taken` if the far side opened it.
-pub(crate) async fn serve(
-    engine: &Arc<Engine>,
-    (flow, taken): (Flow, bool),
-    (mut reader, mut writer): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
-    mut feed: Feed,
-    codec: Codec,
-) {
-    let (asides, wanted) = mpsc::channel(limits::ASIDES);
-    let is_web = matches!(codec, Codec::WebSocket(_));
-    let shared = Shared {
-        begun: Instant::now(),
-        heard: AtomicU64::new(0),
-        pinged: AtomicBool::new(false),
-        answered: Notify::new(),
-        binary: AtomicBool::new(false),
-        broken: AtomicBool::new(false),
-    };
-    let (hang_up, shared) = (Arc::clone(&feed.hang_up), &shared);
-    let (proved, silence) = (Arc::clone(&feed.proved), Arc::clone(&feed.silence));
-    let pings = Pings::default();
-    let mut reading = Reading { engine, flow, codec, asides, shared, proved, silence, pings };
-    let reading = async move {
-        let first = taken.then_some(engine.connections.limits.first_message);
-        let is_broken = reading.read(&mut reader, first).await;
-        shared.broken.store(is_broken, Ordering::Relaxed);
-    };
-    let pulse = is_web.then(Pulse::default);
-    let feeding = &mut feed;
-    let half = Writing { engine, feed: feeding, asides: wanted, is_reading: true, pulse, shared };
-    let writing = half.write(&mut writer);
-    {
-        tokio::pin!(writing);
-        tokio::select! {
-            () = reading => drop(timeout(limits::LAST_WORDS, &mut writing).await),
-            () = &mut writing => {}
-            () = hang_up.notified() => {}
-        }
-    }
-    // Over TLS the far side hears that this is the end, and nobody cut it short.
-    drop(timeout(limits::LAST_WORDS, writer.shutdown()).await);
-    give_up(engine, flow, feed);
-}
-
-/// Ends a connection, and tells of all that was still to be written.
-pub(crate) fn give_up(engine: &Engine, flow: Flow, mut feed: Feed) {
+/// Ends a connection over which these partitions received something, and tells of all that was
+/// still to be written.
+pub(crate) fn give_up(engine: &Engine, flow: Flow, line: &Line, receivers: u64) {
     let alias = engine.connections.ended(&flow);
-    feed.parcels.close();
-    while let Ok(parcel) = feed.parcels.try_recv() {
-        report(engine, parcel.on_failure);
-    }
-    for flow in [Some(flow), alias.map(|remote| Flow { remote, ..flow })].into_iter().flatten() {
-        engine.flow_closed(flow, &mut Work::default());
-    }
+    let (undelivered, senders) = line.end();
+    ROOM.with_borrow_mut(|Room { work, .. }| {
+        for (partition, failed) in undelivered {
+            report(engine, (partition, failed), work);
+        }
+        for flow in [Some(flow), alias.map(|remote| Flow { remote, ..flow })].into_iter().flatten()
+        {
+            engine.flow_closed(flow, receivers | senders, work);
+        }
+    });
 }
 
-fn report(engine: &Engine, (partition, failed): (u32, Option<TransactionRef>)) {
+fn report(engine: &Engine, (partition, failed): (u32, Option<TransactionRef>), work: &mut Work) {
     if let Some(failed) = failed {
-        engine.undelivered(partition, failed, &mut Work::default());
-    }
-}
-
-/// The writing half.
-struct Writing<'a> {
-    engine: &'a Engine,
-    feed: &'a mut Feed,
-    asides: mpsc::Receiver<Aside>,
-    /// Whether more asides may come.
-    is_reading: bool,
-    pulse: Option<Pulse>,
-    shared: &'a Shared,
-}
-
-/// What is to be written.
-enum Next {
-    Message(Parcel),
-    Aside(Aside),
-    Nothing,
-    End,
-}
-
-impl Writing<'_> {
-    /// Writes what is queued, until nothing more will be or nothing more can be.
-    async fn write(mut self, writer: &mut (impl AsyncWrite + Unpin)) {
-        let patience = self.engine.connections.limits.partial;
-        loop {
-            let (parcel, aside) = match self.next().await {
-                Next::Message(parcel) => {
-                    let frame = self.framed(&parcel);
-                    (Some(parcel), Aside { bytes: frame, is_last: false })
-                }
-                Next::Aside(aside) => (None, aside),
-                Next::Nothing => continue,
-                Next::End => return,
-            };
-            let whole = match &parcel {
-                Some(parcel) if self.pulse.is_none() => &parcel.bytes,
-                _ => &aside.bytes[..],
-            };
-            let written = timeout(patience, async {
-                writer.write_all(whole).await?;
-                writer.flush().await
-            });
-            let written = written.await;
-            let is_written = matches!(written, Ok(Ok(())));
-            if let Some(parcel) = parcel {
-                self.feed.queued.fetch_sub(parcel.bytes.len(), Ordering::Relaxed);
-                if !is_written {
-                    report(self.engine, parcel.on_failure);
-                }
-            }
-            if written.is_err() {
-                count(&self.engine.metrics.connections_too_slow);
-            }
-            if !is_written || aside.is_last {
-                return;
-            }
-        }
-    }
-
-    async fn next(&mut self) -> Next {
-        let due = self.pulse.as_ref().map(|pulse| pulse.due(self.shared.times().1));
-        let beat = async {
-            match due {
-                Some(due) => sleep_until(self.shared.begun + due).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            // Without one the connection ends, or the server stops.
-            parcel = self.feed.parcels.recv() => parcel.map_or(Next::End, Next::Message),
-            aside = self.asides.recv(), if self.is_reading => match aside {
-                Some(aside) => Next::Aside(aside),
-                // Nothing more is read: what is queued already may still leave. Where we stop
-                // reading, the far side still waits for answers to what came before.
-                None => {
-                    self.is_reading = false;
-                    if !self.shared.broken.load(Ordering::Relaxed) {
-                        self.feed.parcels.close();
-                    }
-                    Next::Nothing
-                }
-            },
-            () = self.shared.answered.notified() => Next::Nothing,
-            () = beat => self.beat(),
-        }
-    }
-
-    fn beat(&mut self) -> Next {
-        let (now, heard) = self.shared.times();
-        match self.pulse.as_mut().map_or(Beat::Rest, |pulse| pulse.beat(now, heard)) {
-            Beat::Rest => Next::Nothing,
-            Beat::Ping => Next::Aside(Aside { bytes: self.shared.ping(), is_last: false }),
-            Beat::Stop => {
-                count(&self.engine.metrics.websockets_silent);
-                Next::End
-            }
-        }
-    }
-
-    /// A message in its frame, and a ping behind it if nobody knows whether anybody is there.
-    fn framed(&mut self, parcel: &Parcel) -> Vec<u8> {
-        let Some(pulse) = &mut self.pulse else { return Vec::new() };
-        let binary = self.shared.binary.load(Ordering::Relaxed);
-        let mut bytes = web_socket::message(&parcel.bytes, binary);
-        let is_request = matches!(parcel.on_failure.1, Some(TransactionRef::Client(_)));
-        let (now, heard) = self.shared.times();
-        if pulse.on_message(now, heard, is_request) {
-            bytes.extend(self.shared.ping());
-        }
-        bytes
+        engine.undelivered(partition, failed, work);
     }
 }
 
 /// Pings of the far side in the second that is now.
 #[derive(Default)]
-struct Pings {
+pub(crate) struct Pings {
     since: Option<Instant>,
     count: u32,
 }
@@ -299,100 +151,271 @@ impl Pings {
     }
 }
 
-/// The reading half.
-struct Reading<'a> {
-    engine: &'a Engine,
+/// The life of a connection, as a task. Nothing here is large: there are many, and most are idle.
+pub(crate) struct Life {
+    engine: Arc<Engine>,
     flow: Flow,
+    line: Arc<Line>,
+    reader: OwnedReadHalf,
+    is_secure: bool,
+    stage: Stage,
     codec: Codec,
-    asides: mpsc::Sender<Aside>,
-    shared: &'a Shared,
-    /// Whether it is known who is behind the connection.
-    proved: Arc<AtomicBool>,
-    silence: Arc<Silence>,
-    pings: Pings,
+    /// When something arrived last.
+    heard: Instant,
+    partial_since: Option<Instant>,
+    /// When the first whole message must be there, until it is.
+    first: Option<Instant>,
+    /// The partitions that received something, a bit for each.
+    receivers: u64,
+    sleep: Pin<Box<Sleep>>,
+}
+
+/// What is to be done if nothing happens before.
+enum Due {
+    /// Nothing, or nothing whole, has come.
+    Silent,
+    /// What waits is not read.
+    TooSlow,
+    Beat,
 }
 
 /// The connection ends here: the boundary between messages is lost, or a rule was broken.
 struct Broken;
 
-impl Reading<'_> {
-    /// Reads to the end; tells whether it ends because the stream is broken.
-    async fn read(
-        &mut self,
-        reader: &mut (impl AsyncRead + Unpin),
-        first: Option<Duration>,
-    ) -> bool {
-        let StreamLimits { idle, unproved_idle, partial, .. } = self.engine.connections.limits;
-        let mut index = Index::new();
-        let mut buffer = vec![0; 4_096];
-        let mut partial_since: Option<Instant> = None;
-        // Who says nothing whole is in the way of others.
-        let mut first = first.map(|patience| Instant::now() + patience);
+impl Future for Life {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+        let life = &mut *self;
         loop {
-            let some_whole = WORK.with_borrow_mut(|work| self.run(&mut index, work));
-            let Ok(some_whole) = some_whole else { return true };
-            if some_whole {
-                first = None;
+            life.stage = match life.stage {
+                Stage::Begun => match ROOM.with_borrow_mut(|room| life.take(room, 0)) {
+                    Some(end) => life.end(&end),
+                    None => Stage::Open,
+                },
+                Stage::Open => {
+                    let end = ready!(life.go_on(task));
+                    life.end(&end)
+                }
+                Stage::LastWords(until) => {
+                    let over = life.line.poll_over(task);
+                    ready!(life.or_late(over, until, task));
+                    Stage::Leaving(Instant::now() + limits::LAST_WORDS)
+                }
+                Stage::Leaving(until) => {
+                    let shut = life.line.poll_shut(task);
+                    ready!(life.or_late(shut, until, task));
+                    give_up(&life.engine, life.flow, &life.line, life.receivers);
+                    Stage::Over
+                }
+                Stage::Over => return Poll::Ready(()),
             }
-            partial_since = match (self.codec.is_partial(), partial_since) {
-                // A message that ended makes room for the next, which has its own time.
-                (true, Some(since)) if !some_whole => Some(since),
-                (true, _) => Some(Instant::now()),
-                (false, _) => None,
-            };
-            let deadline = match partial_since {
-                Some(since) => since + partial,
-                None if self.proved.load(Ordering::Relaxed) => {
-                    self.shared.heard() + self.silence.longest(idle)
+        }
+    }
+}
+
+impl Life {
+    /// Of a connection that is there; `taken` if the far side opened it.
+    pub(crate) fn new(
+        engine: &Arc<Engine>,
+        (flow, taken): (Flow, bool),
+        (reader, is_secure, codec): (OwnedReadHalf, bool, Codec),
+        line: Arc<Line>,
+    ) -> Self {
+        let heard = Instant::now();
+        let StreamLimits { first_message, idle, .. } = engine.connections.limits;
+        Self {
+            engine: Arc::clone(engine),
+            flow,
+            line,
+            reader,
+            is_secure,
+            stage: Stage::Begun,
+            codec,
+            heard,
+            partial_since: None,
+            // Who says nothing whole is in the way of others.
+            first: taken.then(|| heard + first_message),
+            receivers: 0,
+            sleep: Box::pin(sleep_until(heard + idle)),
+        }
+    }
+
+    fn end(&self, end: &End) -> Stage {
+        let until = Instant::now() + limits::LAST_WORDS;
+        match end {
+            End::Gone => self.line.close(),
+            End::Broken => {}
+            End::Cut => return Stage::Leaving(until),
+        }
+        Stage::LastWords(until)
+    }
+
+    fn or_late(&mut self, done: Poll<()>, until: Instant, task: &mut Context<'_>) -> Poll<()> {
+        if done.is_ready() {
+            return done;
+        }
+        if self.sleep.deadline() != until {
+            self.sleep.as_mut().reset(until);
+        }
+        self.sleep.as_mut().poll(task)
+    }
+
+    /// Until it ends.
+    fn go_on(&mut self, task: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let glance = self.line.look(task);
+            if glance.is_over {
+                return Poll::Ready(End::Cut);
+            }
+            match self.read(task) {
+                Poll::Ready(Some(end)) => return Poll::Ready(end),
+                Poll::Ready(None) => continue,
+                Poll::Pending => {}
+            }
+            let (at, due) = self.due(&glance);
+            // A later time is set when the earlier one has come: messages need not move it.
+            if at < self.sleep.deadline() || self.sleep.is_elapsed() {
+                self.sleep.as_mut().reset(at);
+            }
+            ready!(self.sleep.as_mut().poll(task));
+            if Instant::now() >= at
+                && let Some(end) = self.on_time(&due)
+            {
+                return Poll::Ready(end);
+            }
+        }
+    }
+
+    /// Reads once, and runs all that is complete. Tells how the connection ends, if it does.
+    fn read(&mut self, task: &mut Context<'_>) -> Poll<Option<End>> {
+        ROOM.with_borrow_mut(|room| {
+            let mut received = ReadBuf::new(&mut room.received);
+            let read = ready!(Pin::new(&mut self.reader).poll_read(task, &mut received));
+            let length = received.filled().len();
+            if read.is_err() || length == 0 {
+                return Poll::Ready(Some(End::Gone));
+            }
+            self.heard = Instant::now();
+            let heard = self.heard;
+            if self.codec.is_web() {
+                self.line.with_web(|web| web.hear(heard));
+            }
+            Poll::Ready(self.take(room, length))
+        })
+    }
+
+    /// Runs all that is complete with so many bytes that came. Tells how the connection ends, if
+    /// it does.
+    fn take(&mut self, room: &mut Room, length: usize) -> Option<End> {
+        let Room { received, plain, spare, .. } = room;
+        let mut is_last = false;
+        if self.is_secure {
+            plain.clear();
+            match self.line.open(&received[..length], plain) {
+                Ok(ended) => is_last = ended,
+                Err(_) => return Some(End::Gone),
+            }
+            self.codec.push(plain, spare);
+        } else {
+            self.codec.push(&received[..length], spare);
+        }
+        let ran = self.run(room);
+        if let Codec::Stream(framer) = &mut self.codec {
+            framer.give_back(&mut room.spare);
+        }
+        let Ok(some_whole) = ran else { return Some(End::Broken) };
+        if some_whole {
+            self.first = None;
+        }
+        self.partial_since = match (self.codec.is_partial(), self.partial_since) {
+            // A message that ended makes room for the next, which has its own time.
+            (true, Some(since)) if !some_whole => Some(since),
+            (true, _) => Some(self.heard),
+            (false, _) => None,
+        };
+        is_last.then_some(End::Gone)
+    }
+
+    /// When to do what if nothing arrives.
+    fn due(&self, glance: &Glance) -> (Instant, Due) {
+        let StreamLimits { idle, unproved_idle, partial, .. } = self.engine.connections.limits;
+        let silent = match (self.partial_since, glance.is_proved) {
+            (Some(since), _) => since + partial,
+            (None, true) => self.heard + glance.silence.map_or(idle, |longest| longest.min(idle)),
+            (None, false) => self.heard + unproved_idle.min(idle),
+        };
+        let silent = self.first.map_or(silent, |first| first.min(silent));
+        let slow = glance.stuck.map(|since| (since + partial, Due::TooSlow));
+        let beat = glance.beat.map(|at| (at, Due::Beat));
+        let others = slow.into_iter().chain(beat);
+        others.fold((silent, Due::Silent), |a, b| if b.0 < a.0 { b } else { a })
+    }
+
+    fn on_time(&mut self, due: &Due) -> Option<End> {
+        let metrics = &self.engine.metrics;
+        match due {
+            Due::Silent => {
+                count(&metrics.connections_timed_out);
+                Some(End::Gone)
+            }
+            Due::TooSlow => {
+                count(&metrics.connections_too_slow);
+                Some(End::Cut)
+            }
+            Due::Beat => match self.line.with_web(|web| web.beat()) {
+                Some(Err(Silent)) => {
+                    count(&metrics.websockets_silent);
+                    Some(End::Cut)
                 }
-                None => self.shared.heard() + unproved_idle.min(idle),
-            };
-            let deadline = first.map_or(deadline, |first| first.min(deadline));
-            let read = tokio::select! {
-                read = timeout_at(deadline, reader.read(&mut buffer)) => read,
-                () = self.silence.changed() => continue,
-            };
-            let length = match read {
-                Ok(Ok(length)) if length > 0 => length,
-                Ok(_) => return false,
-                Err(_) => {
-                    count(&self.engine.metrics.connections_timed_out);
-                    return false;
+                Some(Ok(Some(ping))) => {
+                    self.line.put_aside(&ping, false, metrics);
+                    None
                 }
-            };
-            self.shared.hear();
-            self.codec.push(&buffer[..length]);
+                Some(Ok(None)) | None => None,
+            },
         }
     }
 
     /// Runs all that is complete; tells whether anything was.
-    fn run(&mut self, index: &mut Index, work: &mut Work) -> Result<bool, Broken> {
-        let Self { engine, flow, codec, asides, .. } = self;
-        let done = match codec {
-            Codec::Stream(framer) => run_stream(engine, *flow, (framer, index, work), asides),
-            Codec::WebSocket(frames) => {
-                let pings = &mut self.pings;
-                let run = run_frames((engine, *flow), (frames, index, work), asides, pings);
-                run.map(|(whole, binary)| {
-                    if let Some(binary) = binary {
-                        self.shared.binary.store(binary, Ordering::Relaxed);
-                    }
-                    whole
-                })
-            }
+    fn run(&mut self, room: &mut Room) -> Result<bool, Broken> {
+        let Room { work, index, .. } = room;
+        let Self { engine, flow, line, codec, .. } = self;
+        let way = Way { engine, flow: *flow, line };
+        let ran = match codec {
+            Codec::Stream(framer) => run_stream(&way, framer, (index, work)),
+            Codec::WebSocket(web) => run_frames(&way, web, (index, work)),
         };
+        self.receivers |= mem::take(&mut work.receivers);
         engine.flush(work);
-        done
+        ran
+    }
+}
+
+/// Where messages come from, and answers go to.
+struct Way<'a> {
+    engine: &'a Engine,
+    flow: Flow,
+    line: &'a Line,
+}
+
+impl Way<'_> {
+    fn put_aside(&self, bytes: &[u8]) {
+        self.line.put_aside(bytes, false, &self.engine.metrics);
+    }
+
+    fn put_last(&self, bytes: &[u8]) {
+        self.line.put_aside(bytes, true, &self.engine.metrics);
     }
 }
 
 /// Messages with lengths.
 fn run_stream(
-    engine: &Engine,
-    flow: Flow,
-    (framer, index, work): (&mut Framer, &mut Index, &mut Work),
-    asides: &mpsc::Sender<Aside>,
+    way: &Way<'_>,
+    framer: &mut Framer,
+    (index, work): (&mut Index, &mut Work),
 ) -> Result<bool, Broken> {
+    let (engine, flow) = (way.engine, way.flow);
     let snapshot = engine.snapshot();
     let mut whole = false;
     let broken = loop {
@@ -411,7 +434,7 @@ fn run_stream(
             }
             //= RFC 5626 5.4
             // "When a server receives a double CRLF sequence between SIP messages on"
-            Some(Ok(Frame::Ping)) => put(asides, b"\r\n".to_vec()),
+            Some(Ok(Frame::Ping)) => way.put_aside(b"\r\n"),
             Some(Ok(Frame::Pong)) => {}
             Some(Err(error)) => break Some(error),
         }
@@ -427,29 +450,25 @@ fn run_stream(
     broken.map_or(Ok(whole), |_| Err(Broken))
 }
 
-/// More answers than can be queued are those to a flood: one serves several.
-fn put(asides: &mpsc::Sender<Aside>, bytes: Vec<u8>) {
-    drop(asides.try_send(Aside { bytes, is_last: false }));
-}
-
-/// Messages in frames; tells, too, whether the last one was binary.
+/// Messages in frames.
 fn run_frames(
-    (engine, flow): (&Engine, Flow),
-    (frames, index, work): (&mut Frames, &mut Index, &mut Work),
-    asides: &mpsc::Sender<Aside>,
-    pings: &mut Pings,
-) -> Result<(bool, Option<bool>), Broken> {
+    way: &Way<'_>,
+    (frames, pings): &mut (Frames, Pings),
+    (index, work): (&mut Index, &mut Work),
+) -> Result<bool, Broken> {
+    let (engine, flow) = (way.engine, way.flow);
     let snapshot = engine.snapshot();
-    let (mut whole, mut kind) = (false, None);
+    let mut whole = false;
     while let Some(event) = frames.take().transpose() {
         let violation = match event {
             Ok(Event::Message { bytes: b"\r\n\r\n", binary }) => {
-                put(asides, web_socket::message(b"\r\n", binary));
+                way.put_aside(&web_socket::message(b"\r\n", binary));
                 None
             }
             Ok(Event::Message { bytes: b"\r\n" | b"", .. }) | Ok(Event::Pong) => None,
             Ok(Event::Message { bytes, binary }) => {
-                (whole, kind) = (true, Some(binary));
+                whole = true;
+                way.line.with_web(|web| web.speak(binary));
                 //= RFC 7118 5
                 // "of the Content-Length header in SIP messages is not necessary when"
                 match parse(bytes, index, Framing::Datagram) {
@@ -465,12 +484,11 @@ fn run_frames(
             }
             Ok(Event::Ping(_)) if pings.are_too_many() => Some(Violation::Policy("too many pings")),
             Ok(Event::Ping(content)) => {
-                put(asides, web_socket::pong(content));
+                way.put_aside(&web_socket::pong(content));
                 None
             }
             Ok(Event::Close) => {
-                let bytes = web_socket::close(CLOSE_NORMAL);
-                drop(asides.try_send(Aside { bytes, is_last: true }));
+                way.put_last(&web_socket::close(CLOSE_NORMAL));
                 return Err(Broken);
             }
             Err(violation) => Some(violation),
@@ -478,12 +496,11 @@ fn run_frames(
         if let Some(violation) = violation {
             count(&engine.metrics.websockets_broken);
             debug!(event = "websocket", src = %flow.remote, reason = violation.reason());
-            let bytes = web_socket::close(violation.close_code());
-            drop(asides.try_send(Aside { bytes, is_last: true }));
+            way.put_last(&web_socket::close(violation.close_code()));
             return Err(Broken);
         }
     }
-    Ok((whole, kind))
+    Ok(whole)
 }
 
 /// Everything went well (RFC 6455 §7.4.1).

@@ -2,23 +2,28 @@
 //! pass ([`stream`] goes on from there).
 
 use crate::balancer::{Balancers, Refused};
-use crate::connections::{Dial, Feed};
+use crate::connections::{Dial, Line, Pipe};
 use crate::engine::Engine;
 use crate::limits;
 use crate::metrics::count;
-use crate::stream::{self, Codec};
+use crate::stream::{self, Codec, Life};
 use crate::tls::{Proof, Tls};
 use crate::ws::{self, Origins};
 use ringway_core::flow::{CertifiedName, ConnectionId, Flow, SocketId, Transport};
+use rustls::Connection;
 use rustls::pki_types::ServerName;
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::{debug, warn};
 
@@ -71,23 +76,46 @@ pub(crate) struct Streams {
     pub(crate) balancers: Balancers,
 }
 
-/// Bytes both ways, in clear or not.
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A connection over which messages can pass.
+struct Ready {
+    reader: OwnedReadHalf,
+    pipe: Pipe,
+    is_secure: bool,
+    codec: Codec,
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+impl Ready {
+    fn clear(stream: TcpStream, codec: Codec) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self { reader, pipe: Pipe::clear(writer), is_secure: false, codec }
+    }
+
+    fn secure((stream, tls): (TcpStream, impl Into<Connection>), codec: Codec) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self { reader, pipe: Pipe::secure(writer, tls), is_secure: true, codec }
+    }
+
+    /// From here on the connection is a task that is no larger than it must be.
+    fn begin(self, engine: &Arc<Engine>, (flow, taken): (Flow, bool), line: Arc<Line>) {
+        let Self { reader, pipe, is_secure, codec } = self;
+        line.attach(pipe, codec.is_web());
+        let life = Life::new(engine, (flow, taken), (reader, is_secure, codec), line);
+        tokio::spawn(life);
+    }
+}
 
 /// Binds a listener. Port 0 takes a free one.
 ///
 /// # Errors
 /// What the system says.
 pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    prepare(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(1_024)?;
     Ok(socket.into())
@@ -134,132 +162,111 @@ async fn behind(streams: Arc<Streams>, mut flow: Flow, mut stream: TcpStream) {
 fn begin(streams: &Arc<Streams>, flow: Flow, stream: TcpStream) {
     let snapshot = streams.engine.snapshot();
     let is_peer = snapshot.peers.iter().any(|peer| peer.is_behind(&flow));
-    if let Some((flow, feed)) = streams.engine.connections.accept(flow, is_peer) {
-        tokio::spawn(taken(Arc::clone(streams), flow, stream, feed));
+    let Some((flow, line)) = streams.engine.connections.accept(flow, is_peer) else { return };
+    if flow.transport == Transport::Tcp {
+        return Ready::clear(stream, Codec::stream()).begin(&streams.engine, (flow, true), line);
     }
+    tokio::spawn(taken(Arc::clone(streams), flow, stream, line));
 }
 
 /// Opens the connections that are asked for.
 pub(crate) async fn dial(streams: Arc<Streams>, mut dials: mpsc::Receiver<Dial>) {
-    while let Some(Dial { flow, feed }) = dials.recv().await {
-        tokio::spawn(opened(Arc::clone(&streams), flow, feed));
+    while let Some(Dial { flow, line }) = dials.recv().await {
+        tokio::spawn(opened(Arc::clone(&streams), flow, line));
     }
 }
 
-/// The life of a connection that we took.
-async fn taken(streams: Arc<Streams>, mut flow: Flow, stream: TcpStream, feed: Feed) {
-    let engine = &streams.engine;
-    prepare(engine, &stream);
-    if flow.transport == Transport::Tcp {
-        let (reader, writer) = stream.into_split();
-        return stream::serve(engine, (flow, true), (reader, writer), feed, Codec::stream()).await;
+/// A connection that we took, until messages can pass.
+async fn taken(streams: Arc<Streams>, mut flow: Flow, stream: TcpStream, line: Arc<Line>) {
+    match streams.welcome(&mut flow, stream, &line).await {
+        Some(ready) => ready.begin(&streams.engine, (flow, true), line),
+        None => stream::give_up(&streams.engine, flow, &line, 0),
     }
-    let (hang_up, patience) = (Arc::clone(&feed.hang_up), engine.connections.limits.handshake);
-    engine.connections.handshake_begins(&flow);
-    let shaken = tokio::select! {
-        shaken = timeout(patience, streams.shake_hands(&mut flow, stream)) => Some(shaken),
-        () = hang_up.notified() => None,
-    };
-    engine.connections.handshake_ended(&flow);
-    let (stream, codec) = match shaken {
-        Some(Ok(Ok(ready))) => ready,
-        Some(Ok(Err(reason))) => {
-            count(&engine.metrics.handshakes_failed);
-            let (src, transport) = (flow.remote, flow.transport);
-            debug!(event = "handshake_failed", %src, %transport, %reason);
-            return stream::give_up(engine, flow, feed);
-        }
-        Some(Err(_)) => {
-            count(&engine.metrics.handshakes_timed_out);
-            return stream::give_up(engine, flow, feed);
-        }
-        // It made room for others.
-        None => return stream::give_up(engine, flow, feed),
-    };
-    stream::serve(engine, (flow, true), tokio::io::split(stream), feed, codec).await;
 }
 
-/// The life of a connection that we open.
-async fn opened(streams: Arc<Streams>, flow: Flow, feed: Feed) {
+/// A connection that we open, until messages can pass.
+async fn opened(streams: Arc<Streams>, flow: Flow, line: Arc<Line>) {
     let engine = &streams.engine;
-    let codec = Codec::stream();
-    let failed = match timeout(limits::CONNECT, streams.open(&flow)).await {
-        Ok(Ok((stream, None))) => {
-            let halves = stream.into_split();
-            return stream::serve(engine, (flow, false), halves, feed, codec).await;
-        }
-        Ok(Ok((stream, Some(domain)))) => {
-            match timeout(limits::HANDSHAKE, streams.secure(&domain, stream)).await {
-                Ok(Ok(stream)) => {
-                    let halves = tokio::io::split(stream);
-                    return stream::serve(engine, (flow, false), halves, feed, codec).await;
-                }
-                Ok(Err(reason)) => {
-                    // Nothing was sent, and it is not tried in clear (G7).
-                    count(&engine.metrics.certificates_refused);
-                    let remote = flow.remote;
-                    warn!(event = "tls_failed", domain, %remote, %reason);
-                    Some(reason)
-                }
-                Err(_) => None,
-            }
-        }
-        Ok(Err(reason)) => Some(reason),
-        Err(_) => None,
+    let failed = match streams.reach(&flow).await {
+        Ok(ready) => return ready.begin(engine, (flow, false), line),
+        Err(failed) => failed,
     };
     let (remote, transport) = (flow.remote, flow.transport);
     debug!(event = "unreachable", %remote, %transport, reason = ?failed);
     engine.connections.is_dead(&flow);
-    stream::give_up(engine, flow, feed);
+    stream::give_up(engine, flow, &line, 0);
 }
 
-/// What all connections have in common.
-fn prepare(engine: &Engine, stream: &TcpStream) {
-    let socket = socket2::SockRef::from(stream);
-    let alive = socket2::TcpKeepalive::new()
+/// What all connections have in common; those that are taken have it from their listener.
+fn prepare(socket: &Socket) -> io::Result<()> {
+    let alive = TcpKeepalive::new()
         .with_time(limits::KEEP_ALIVE)
         .with_interval(limits::KEEP_ALIVE_PROBE);
     // A message is one write: there is nothing to wait for.
-    let set = socket
-        .set_tcp_nodelay(true)
-        .and_then(|()| socket.set_tcp_user_timeout(Some(limits::USER_TIMEOUT)))
-        .and_then(|()| socket.set_tcp_keepalive(&alive));
-    if set.is_err() {
-        // It is gone already, as the first read will tell.
-        count(&engine.metrics.accepts_failed);
-    }
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(Some(limits::USER_TIMEOUT))?;
+    socket.set_tcp_keepalive(&alive)
 }
 
 impl Streams {
+    /// Shakes hands, unless that fails, takes too long, or others need the room.
+    async fn welcome(&self, flow: &mut Flow, stream: TcpStream, line: &Line) -> Option<Ready> {
+        let engine = &self.engine;
+        engine.connections.handshake_begins(flow);
+        let shaken = tokio::select! {
+            shaken = timeout(engine.connections.limits.handshake, self.shake_hands(flow, stream)) => {
+                Some(shaken)
+            }
+            () = poll_fn(|task| line.poll_over(task)) => None,
+        };
+        engine.connections.handshake_ended(flow);
+        match shaken? {
+            Ok(Ok(ready)) => Some(ready),
+            Ok(Err(reason)) => {
+                count(&engine.metrics.handshakes_failed);
+                let (src, transport) = (flow.remote, flow.transport);
+                debug!(event = "handshake_failed", %src, %transport, %reason);
+                None
+            }
+            Err(_) => {
+                count(&engine.metrics.handshakes_timed_out);
+                None
+            }
+        }
+    }
+
     /// From an accepted connection to one that carries messages: TLS, then WebSocket, as the
     /// transport wants.
-    async fn shake_hands(
-        &self,
-        flow: &mut Flow,
-        stream: TcpStream,
-    ) -> io::Result<(Box<dyn Duplex>, Codec)> {
+    async fn shake_hands(&self, flow: &mut Flow, mut stream: TcpStream) -> io::Result<Ready> {
         let local = stream.local_addr().ok().map(|local| local.ip().to_canonical());
         let is_web = matches!(flow.transport, Transport::Ws | Transport::Wss);
-        let mut stream: Box<dyn Duplex> = if flow.transport.is_secure() {
-            let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?.current();
-            let config = if is_web { &tls.web } else { &tls.server };
-            let stream = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
-            let chain = stream.get_ref().1.peer_certificates();
-            if let Some(proof) = chain.and_then(|chain| tls.clients.proof(chain)) {
-                self.certify(flow, &proof);
-            }
-            Box::new(stream)
-        } else {
-            Box::new(stream)
-        };
-        if !is_web {
-            return Ok((stream, Codec::stream()));
+        if !flow.transport.is_secure() {
+            let codec = self.upgrade(&mut stream, (false, local)).await?;
+            return Ok(Ready::clear(stream, codec));
         }
+        let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?.current();
+        let config = if is_web { &tls.web } else { &tls.server };
+        let mut stream = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
+        let chain = stream.get_ref().1.peer_certificates();
+        if let Some(proof) = chain.and_then(|chain| tls.clients.proof(chain)) {
+            self.certify(flow, &proof);
+        }
+        let codec = match is_web {
+            true => self.upgrade(&mut stream, (true, local)).await?,
+            false => Codec::stream(),
+        };
+        Ok(Ready::secure(stream.into_inner(), codec))
+    }
+
+    async fn upgrade(
+        &self,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        (secure, local): (bool, Option<IpAddr>),
+    ) -> io::Result<Codec> {
         let snapshot = self.engine.snapshot();
-        let (secure, domains) = (flow.transport.is_secure(), &snapshot.domains);
-        let place = ws::Place { secure, local, domains };
-        match ws::upgrade(&mut stream, (&self.origins, &place)).await? {
-            Ok(rest) => Ok((stream, Codec::web_socket(&rest))),
+        let place = ws::Place { secure, local, domains: &snapshot.domains };
+        match ws::upgrade(stream, (&self.origins, &place)).await? {
+            Ok(rest) => Ok(Codec::web_socket(&rest)),
             Err(refused) => {
                 count(&self.engine.metrics.websockets_refused);
                 Err(io::Error::other(refused.reason()))
@@ -307,19 +314,36 @@ impl Streams {
         };
         let listeners = self.engine.listeners();
         let local = listeners.get(usize::from(flow.socket.0)).map(|l| l.local.ip());
-        let socket = match flow.remote.is_ipv4() {
-            true => TcpSocket::new_v4()?,
-            false => TcpSocket::new_v6()?,
-        };
+        let (domain_of, tcp) = (Domain::for_address(flow.remote), Some(Protocol::TCP));
+        let socket = Socket::new(domain_of, Type::STREAM.nonblocking(), tcp)?;
+        prepare(&socket)?;
         if let Some(ip) = local {
-            socket.bind(SocketAddr::new(ip, 0))?;
+            socket.bind(&SocketAddr::new(ip, 0).into())?;
         }
-        let stream = socket.connect(flow.remote).await?;
-        prepare(&self.engine, &stream);
+        let stream = TcpSocket::from_std_stream(socket.into()).connect(flow.remote).await?;
         Ok((stream, domain))
     }
 
-    async fn secure(&self, domain: &str, stream: TcpStream) -> io::Result<impl Duplex + use<>> {
+    /// Connects, and shakes hands over TLS.
+    ///
+    /// # Errors
+    /// Why there is no connection; `None` if that took too long.
+    async fn reach(&self, flow: &Flow) -> Result<Ready, Option<io::Error>> {
+        let opened = timeout(limits::CONNECT, self.open(flow)).await.map_err(|_| None)?;
+        let (stream, domain) = opened.map_err(Some)?;
+        let Some(domain) = domain else { return Ok(Ready::clear(stream, Codec::stream())) };
+        match timeout(limits::HANDSHAKE, self.secure(&domain, stream)).await.map_err(|_| None)? {
+            Ok(stream) => Ok(Ready::secure(stream.into_inner(), Codec::stream())),
+            Err(reason) => {
+                // Nothing was sent, and it is not tried in clear (G7).
+                count(&self.engine.metrics.certificates_refused);
+                warn!(event = "tls_failed", domain, remote = %flow.remote, %reason);
+                Err(Some(reason))
+            }
+        }
+    }
+
+    async fn secure(&self, domain: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let tls = self.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?.current();
         let name = ServerName::try_from(domain.to_owned()).map_err(io::Error::other)?;
         TlsConnector::from(Arc::clone(&tls.client)).connect(name, stream).await

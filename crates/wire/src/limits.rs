@@ -23,8 +23,6 @@ pub const URI_PARAMS: usize = 32;
 pub const URI_HEADERS: usize = 16;
 /// A session description; the largest of browsers have 10 KiB.
 pub const SDP: usize = 32_768;
-/// What an idle stream may keep of its buffer, so that many of them stay cheap.
-pub const IDLE_BUFFER: usize = 4_096;
 /// Media sections read of a session description; conferences with many streams have a dozen.
 pub const SDP_MEDIA: usize = 32;
 /// Bytes of a message in a WebSocket: as many as of any other (A4).

@@ -204,6 +204,8 @@ fn server(
     };
     let mut config = builder.with_cert_resolver(Arc::clone(by_name) as _);
     config.ticketer = ring::Ticketer::new().map_err(own)?;
+    // Who comes back needs one.
+    config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
 }
 
