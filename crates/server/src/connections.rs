@@ -61,9 +61,16 @@ fn far(flow: &Flow) -> Far {
 struct Entry {
     flow: Flow,
     line: Arc<Line>,
-    /// What the certificate of the far side proves; the name in `flow` is one of these.
+    /// What most have none of.
+    identity: Option<Box<Identity>>,
+}
+
+/// Whom the certificate of the far side speaks for.
+#[derive(Debug)]
+struct Identity {
+    /// What it proves; the name in the flow is one of these.
     names: Vec<CertifiedName>,
-    /// Where else it stands in `by_remote` (RFC 5923).
+    /// Where else the connection stands in `by_remote` (RFC 5923).
     aliases: Vec<Far>,
 }
 
@@ -178,30 +185,29 @@ impl Connections {
         if entry.line.prove() {
             crowd.prove(flow.connection, flow.remote.ip());
         }
-        let Some(port) = alias else { return };
+        let Some((identity, port)) = entry.identity.as_mut().zip(alias) else { return };
         //= RFC 5923 8.2
         // "in the alias table from the topmost Via header field (using the"
         let remote = SocketAddr::new(flow.remote.ip(), port);
-        for key in std::mem::take(&mut entry.aliases) {
+        for key in identity.aliases.drain(..) {
             if by_remote.get(&key) == Some(&flow.connection) {
                 by_remote.remove(&key);
             }
         }
         //= RFC 5923 8.2
         // "alias table the identity (or identities) of the client as they appear"
-        for name in &entry.names {
+        for name in &identity.names {
             let key = (flow.socket, remote, *name);
             by_remote.insert(key, flow.connection);
-            entry.aliases.push(key);
+            identity.aliases.push(key);
         }
     }
 
     fn note(&self, table: &mut Table, flow: Flow, is_proved: bool) -> (Flow, Arc<Line>) {
         let connection = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
         let flow = Flow { connection, ..flow };
-        let line = Arc::new(Line::new(is_proved));
-        let (names, aliases) = Default::default();
-        let entry = Entry { flow, line: Arc::clone(&line), names, aliases };
+        let line = Arc::new(Line::new(flow, is_proved));
+        let entry = Entry { flow, line: Arc::clone(&line), identity: None };
         table.by_id.insert(connection, entry);
         table.by_remote.insert(far(&flow), connection);
         table.crowd.enter(connection, flow.remote.ip(), is_proved);
@@ -215,7 +221,8 @@ impl Connections {
         let before = far(flow);
         flow.certified = names.first().copied().unwrap_or(CertifiedName::NONE);
         if let Some(entry) = table.by_id.get_mut(&flow.connection) {
-            (entry.flow, entry.names) = (*flow, names);
+            entry.flow = *flow;
+            entry.identity = Some(Box::new(Identity { names, aliases: Vec::new() }));
             if table.by_remote.get(&before) == Some(&flow.connection) {
                 table.by_remote.remove(&before);
             }
@@ -226,7 +233,8 @@ impl Connections {
     /// Forgets a connection that has ended. Tells for which other address it stood.
     pub(crate) fn ended(&self, flow: &Flow) -> Option<SocketAddr> {
         let mut table = self.table();
-        let Entry { aliases, .. } = table.by_id.remove(&flow.connection)?;
+        let Entry { identity, .. } = table.by_id.remove(&flow.connection)?;
+        let aliases = identity.map(|identity| identity.aliases).unwrap_or_default();
         let alias = aliases.first().map(|(_, remote, _)| *remote);
         for key in aliases.into_iter().chain([far(flow)]) {
             if table.by_remote.get(&key) == Some(&flow.connection) {

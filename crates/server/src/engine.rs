@@ -231,8 +231,7 @@ impl Engine {
         self.run(partition, Input::KeptAlive(flow, what), work);
     }
 
-    /// A connection ended. Told to the partitions that ever received anything over it or sent
-    /// something there, a bit for each: the others know nothing of it.
+    /// A connection ended, as those partitions hear that had to do with it, a bit for each.
     pub(crate) fn flow_closed(&self, flow: Flow, users: u64, work: &mut Work) {
         for partition in (0..self.partitions.len() as u32).filter(|&n| users & bit_of(n) != 0) {
             self.run(partition, Input::FlowClosed(flow), work);
@@ -442,10 +441,8 @@ impl Engine {
             while let Some((partition, Owned::Undelivered(failed))) = work.queue.pop_front() {
                 self.run(partition, Input::Undelivered(failed), work);
             }
-            if work.sends.is_empty() {
-                // Keeps its memory for the next batch.
-                work.sends = sends;
-            }
+            sends.append(&mut work.sends);
+            work.sends = sends; // Its memory is for the next batch.
         }
         work.outbox.bytes.clear();
     }

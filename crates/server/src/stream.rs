@@ -1,92 +1,43 @@
 //! The life of a connection that carries SIP messages: one task reads, and runs the partitions
 //! itself. What it has to say is written by whoever has it ([`crate::connections`]).
 
+mod codec;
+
+pub(crate) use codec::Codec;
+
 use crate::connections::{Glance, Line, Silent};
 use crate::engine::{Engine, Work};
 use crate::limits;
 use crate::metrics::count;
 use crate::tcp::StreamLimits;
+use codec::{Desk, Way};
 use ringway_core::boundary::TransactionRef;
 use ringway_core::flow::Flow;
-use ringway_wire::web_socket::{self, Event, Frames, Violation};
-use ringway_wire::{Frame, FrameError, Framer, Framing, Index, parse};
 use std::cell::RefCell;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tracing::debug;
 
 thread_local! {
     /// The connections that a thread serves have none of their own: most are idle.
-    static ROOM: RefCell<Room> = RefCell::default();
+    static ROOM: RefCell<Room> = RefCell::new(Room {
+        desk: Desk::default(),
+        received: vec![0; limits::READ].into(),
+        plain: Vec::new(),
+    });
 }
 
 /// What one thread needs to serve connections, one after the other.
 struct Room {
-    work: Work,
-    index: Index,
+    desk: Desk,
     /// What came from a socket.
     received: Box<[u8]>,
     /// What TLS made of it.
     plain: Vec<u8>,
-    /// For a framer that holds nothing.
-    spare: Vec<u8>,
-}
-
-impl Default for Room {
-    fn default() -> Self {
-        let (work, index, plain, spare) = Default::default();
-        Self { work, index, received: vec![0; limits::READ].into(), plain, spare }
-    }
-}
-
-/// How messages are told apart.
-pub(crate) enum Codec {
-    /// By their lengths (RFC 3261 §18.3).
-    Stream(Framer),
-    /// By the frames of WebSocket (RFC 7118 §5).
-    WebSocket(Box<(Frames, Pings)>),
-}
-
-impl Codec {
-    /// For TCP and TLS.
-    pub(crate) fn stream() -> Self {
-        Self::Stream(Framer::new())
-    }
-
-    /// For a WebSocket, of which this much was read already.
-    pub(crate) fn web_socket(read: &[u8]) -> Self {
-        let mut web = Box::<(Frames, Pings)>::default();
-        web.0.push(read);
-        Self::WebSocket(web)
-    }
-
-    pub(crate) fn is_web(&self) -> bool {
-        matches!(self, Self::WebSocket(_))
-    }
-
-    /// Adds what was received, in the spare memory if it has none of its own.
-    fn push(&mut self, bytes: &[u8], spare: &mut Vec<u8>) {
-        match self {
-            Self::Stream(framer) => {
-                framer.lend(spare);
-                framer.push(bytes);
-            }
-            Self::WebSocket(web) => web.0.push(bytes),
-        }
-    }
-
-    fn is_partial(&self) -> bool {
-        match self {
-            Self::Stream(framer) => framer.is_partial(),
-            Self::WebSocket(web) => web.0.is_partial(),
-        }
-    }
 }
 
 /// How a connection ends.
@@ -116,7 +67,7 @@ enum Stage {
 pub(crate) fn give_up(engine: &Engine, flow: Flow, line: &Line, receivers: u64) {
     let alias = engine.connections.ended(&flow);
     let (undelivered, senders) = line.end();
-    ROOM.with_borrow_mut(|Room { work, .. }| {
+    ROOM.with_borrow_mut(|Room { desk: Desk { work, .. }, .. }| {
         for (partition, failed) in undelivered {
             report(engine, (partition, failed), work);
         }
@@ -133,28 +84,9 @@ fn report(engine: &Engine, (partition, failed): (u32, Option<TransactionRef>), w
     }
 }
 
-/// Pings of the far side in the second that is now.
-#[derive(Default)]
-pub(crate) struct Pings {
-    since: Option<Instant>,
-    count: u32,
-}
-
-impl Pings {
-    fn are_too_many(&mut self) -> bool {
-        let second = Duration::from_secs(1);
-        if self.since.is_none_or(|since| since.elapsed() >= second) {
-            (self.since, self.count) = (Some(Instant::now()), 0);
-        }
-        self.count += 1;
-        self.count > limits::WS_PINGS_PER_SECOND
-    }
-}
-
 /// The life of a connection, as a task. Nothing here is large: there are many, and most are idle.
 pub(crate) struct Life {
     engine: Arc<Engine>,
-    flow: Flow,
     line: Arc<Line>,
     reader: OwnedReadHalf,
     is_secure: bool,
@@ -179,9 +111,6 @@ enum Due {
     Beat,
 }
 
-/// The connection ends here: the boundary between messages is lost, or a rule was broken.
-struct Broken;
-
 impl Future for Life {
     type Output = ();
 
@@ -205,7 +134,7 @@ impl Future for Life {
                 Stage::Leaving(until) => {
                     let shut = life.line.poll_shut(task);
                     ready!(life.or_late(shut, until, task));
-                    give_up(&life.engine, life.flow, &life.line, life.receivers);
+                    give_up(&life.engine, life.line.flow(), &life.line, life.receivers);
                     Stage::Over
                 }
                 Stage::Over => return Poll::Ready(()),
@@ -218,15 +147,14 @@ impl Life {
     /// Of a connection that is there; `taken` if the far side opened it.
     pub(crate) fn new(
         engine: &Arc<Engine>,
-        (flow, taken): (Flow, bool),
         (reader, is_secure, codec): (OwnedReadHalf, bool, Codec),
         line: Arc<Line>,
+        taken: bool,
     ) -> Self {
         let heard = Instant::now();
         let StreamLimits { first_message, idle, .. } = engine.connections.limits;
         Self {
             engine: Arc::clone(engine),
-            flow,
             line,
             reader,
             is_secure,
@@ -308,22 +236,19 @@ impl Life {
     /// Runs all that is complete with so many bytes that came. Tells how the connection ends, if
     /// it does.
     fn take(&mut self, room: &mut Room, length: usize) -> Option<End> {
-        let Room { received, plain, spare, .. } = room;
-        let mut is_last = false;
+        let Room { desk, received, plain } = room;
+        let (mut bytes, mut is_last) = (&received[..length], false);
         if self.is_secure {
             plain.clear();
-            match self.line.open(&received[..length], plain) {
-                Ok(ended) => is_last = ended,
+            match self.line.open(bytes, plain) {
+                Ok(ended) => (bytes, is_last) = (plain, ended),
                 Err(_) => return Some(End::Gone),
             }
-            self.codec.push(plain, spare);
-        } else {
-            self.codec.push(&received[..length], spare);
         }
-        let ran = self.run(room);
-        if let Codec::Stream(framer) = &mut self.codec {
-            framer.give_back(&mut room.spare);
-        }
+        let way = Way { engine: &self.engine, flow: self.line.flow(), line: &self.line };
+        let ran = self.codec.run(&way, bytes, desk);
+        self.receivers |= mem::take(&mut desk.work.receivers);
+        self.engine.flush(&mut desk.work);
         let Ok(some_whole) = ran else { return Some(End::Broken) };
         if some_whole {
             self.first = None;
@@ -352,7 +277,7 @@ impl Life {
         others.fold((silent, Due::Silent), |a, b| if b.0 < a.0 { b } else { a })
     }
 
-    fn on_time(&mut self, due: &Due) -> Option<End> {
+    fn on_time(&self, due: &Due) -> Option<End> {
         let metrics = &self.engine.metrics;
         match due {
             Due::Silent => {
@@ -376,132 +301,4 @@ impl Life {
             },
         }
     }
-
-    /// Runs all that is complete; tells whether anything was.
-    fn run(&mut self, room: &mut Room) -> Result<bool, Broken> {
-        let Room { work, index, .. } = room;
-        let Self { engine, flow, line, codec, .. } = self;
-        let way = Way { engine, flow: *flow, line };
-        let ran = match codec {
-            Codec::Stream(framer) => run_stream(&way, framer, (index, work)),
-            Codec::WebSocket(web) => run_frames(&way, web, (index, work)),
-        };
-        self.receivers |= mem::take(&mut work.receivers);
-        engine.flush(work);
-        ran
-    }
 }
-
-/// Where messages come from, and answers go to.
-struct Way<'a> {
-    engine: &'a Engine,
-    flow: Flow,
-    line: &'a Line,
-}
-
-impl Way<'_> {
-    fn put_aside(&self, bytes: &[u8]) {
-        self.line.put_aside(bytes, false, &self.engine.metrics);
-    }
-
-    fn put_last(&self, bytes: &[u8]) {
-        self.line.put_aside(bytes, true, &self.engine.metrics);
-    }
-}
-
-/// Messages with lengths.
-fn run_stream(
-    way: &Way<'_>,
-    framer: &mut Framer,
-    (index, work): (&mut Index, &mut Work),
-) -> Result<bool, Broken> {
-    let (engine, flow) = (way.engine, way.flow);
-    let snapshot = engine.snapshot();
-    let mut whole = false;
-    let broken = loop {
-        match framer.next() {
-            None => break None,
-            Some(Ok(Frame::Message(bytes))) => {
-                whole = true;
-                match parse(bytes, index, Framing::Stream) {
-                    Ok(message) => engine.receive(&snapshot, flow, message, work),
-                    // What is no SIP at all has lost its way, and so has what follows.
-                    Err(_) => {
-                        count(&engine.metrics.not_sip);
-                        break Some(FrameError::NoLength);
-                    }
-                }
-            }
-            //= RFC 5626 5.4
-            // "When a server receives a double CRLF sequence between SIP messages on"
-            Some(Ok(Frame::Ping)) => way.put_aside(b"\r\n"),
-            Some(Ok(Frame::Pong)) => {}
-            Some(Err(error)) => break Some(error),
-        }
-    };
-    if broken.is_some() && !whole {
-        // The boundary is lost, but whoever wrote this may be told so before we hang up.
-        let rest = framer.rest();
-        let rest = &rest[..rest.len().min(ringway_wire::limits::MESSAGE)];
-        if let Ok(message) = parse(rest, index, Framing::Stream) {
-            engine.receive(&snapshot, flow, message, work);
-        }
-    }
-    broken.map_or(Ok(whole), |_| Err(Broken))
-}
-
-/// Messages in frames.
-fn run_frames(
-    way: &Way<'_>,
-    (frames, pings): &mut (Frames, Pings),
-    (index, work): (&mut Index, &mut Work),
-) -> Result<bool, Broken> {
-    let (engine, flow) = (way.engine, way.flow);
-    let snapshot = engine.snapshot();
-    let mut whole = false;
-    while let Some(event) = frames.take().transpose() {
-        let violation = match event {
-            Ok(Event::Message { bytes: b"\r\n\r\n", binary }) => {
-                way.put_aside(&web_socket::message(b"\r\n", binary));
-                None
-            }
-            Ok(Event::Message { bytes: b"\r\n" | b"", .. }) | Ok(Event::Pong) => None,
-            Ok(Event::Message { bytes, binary }) => {
-                whole = true;
-                way.line.with_web(|web| web.speak(binary));
-                //= RFC 7118 5
-                // "of the Content-Length header in SIP messages is not necessary when"
-                match parse(bytes, index, Framing::Datagram) {
-                    Ok(message) => {
-                        engine.receive(&snapshot, flow, message, work);
-                        None
-                    }
-                    Err(_) => {
-                        count(&engine.metrics.not_sip);
-                        Some(Violation::Policy("no SIP message"))
-                    }
-                }
-            }
-            Ok(Event::Ping(_)) if pings.are_too_many() => Some(Violation::Policy("too many pings")),
-            Ok(Event::Ping(content)) => {
-                way.put_aside(&web_socket::pong(content));
-                None
-            }
-            Ok(Event::Close) => {
-                way.put_last(&web_socket::close(CLOSE_NORMAL));
-                return Err(Broken);
-            }
-            Err(violation) => Some(violation),
-        };
-        if let Some(violation) = violation {
-            count(&engine.metrics.websockets_broken);
-            debug!(event = "websocket", src = %flow.remote, reason = violation.reason());
-            way.put_last(&web_socket::close(violation.close_code()));
-            return Err(Broken);
-        }
-    }
-    Ok(whole)
-}
-
-/// Everything went well (RFC 6455 §7.4.1).
-const CLOSE_NORMAL: u16 = 1000;

@@ -98,9 +98,8 @@ impl Ready {
     /// From here on the connection is a task that is no larger than it must be.
     fn begin(self, engine: &Arc<Engine>, (flow, taken): (Flow, bool), line: Arc<Line>) {
         let Self { reader, pipe, is_secure, codec } = self;
-        line.attach(pipe, codec.is_web());
-        let life = Life::new(engine, (flow, taken), (reader, is_secure, codec), line);
-        tokio::spawn(life);
+        line.attach(flow, pipe, codec.is_web());
+        tokio::spawn(Life::new(engine, (reader, is_secure, codec), line, taken));
     }
 }
 
@@ -199,9 +198,8 @@ async fn opened(streams: Arc<Streams>, flow: Flow, line: Arc<Line>) {
 
 /// What all connections have in common; those that are taken have it from their listener.
 fn prepare(socket: &Socket) -> io::Result<()> {
-    let alive = TcpKeepalive::new()
-        .with_time(limits::KEEP_ALIVE)
-        .with_interval(limits::KEEP_ALIVE_PROBE);
+    let alive =
+        TcpKeepalive::new().with_time(limits::KEEP_ALIVE).with_interval(limits::KEEP_ALIVE_PROBE);
     // A message is one write: there is nothing to wait for.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_user_timeout(Some(limits::USER_TIMEOUT))?;
@@ -213,10 +211,9 @@ impl Streams {
     async fn welcome(&self, flow: &mut Flow, stream: TcpStream, line: &Line) -> Option<Ready> {
         let engine = &self.engine;
         engine.connections.handshake_begins(flow);
+        let patience = engine.connections.limits.handshake;
         let shaken = tokio::select! {
-            shaken = timeout(engine.connections.limits.handshake, self.shake_hands(flow, stream)) => {
-                Some(shaken)
-            }
+            shaken = timeout(patience, self.shake_hands(flow, stream)) => Some(shaken),
             () = poll_fn(|task| line.poll_over(task)) => None,
         };
         engine.connections.handshake_ended(flow);

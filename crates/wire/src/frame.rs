@@ -4,7 +4,6 @@ use crate::limits;
 use crate::name::Name;
 use crate::scan::{number, trim};
 use alloc::vec::Vec;
-use core::mem;
 
 /// Collects what a stream brings and hands out whole messages. Holds no more than one message
 /// and what was pushed behind it.
@@ -45,28 +44,23 @@ impl Framer {
         Self { buffer: Vec::new(), used: 0, looked: 0, length: None }
     }
 
-    /// Takes memory to collect in, if it has none of its own.
-    pub const fn lend(&mut self, memory: &mut Vec<u8>) {
-        if self.buffer.capacity() == 0 {
-            mem::swap(&mut self.buffer, memory);
-        }
+    /// Whether it holds nothing, not even a part of something.
+    pub fn is_empty(&self) -> bool {
+        self.used == self.buffer.len()
     }
 
-    /// Gives its memory back if it holds nothing, so that many idle streams cost none; else it
-    /// keeps about what it needs.
-    pub fn give_back(&mut self, memory: &mut Vec<u8>) {
-        if self.used < self.buffer.len() {
-            self.buffer.drain(..self.used);
-            // Not at every byte of one that comes slowly.
-            if self.buffer.capacity() / 4 > self.buffer.len() {
-                self.buffer.shrink_to(2 * self.buffer.len());
-            }
-        } else {
-            self.buffer.clear();
-            mem::swap(&mut self.buffer, memory);
-            self.buffer = Vec::new();
-        }
-        self.used = 0;
+    /// Empties it. What it held goes on in one of its own, if it held anything.
+    pub fn split_rest(&mut self) -> Option<Self> {
+        let Self { looked, length, .. } = *self;
+        let rest = (!self.is_empty()).then(|| Self {
+            buffer: self.rest().to_vec(),
+            used: 0,
+            looked,
+            length,
+        });
+        self.buffer.clear();
+        (self.used, self.looked, self.length) = (0, 0, None);
+        rest
     }
 
     /// Adds what was received.
@@ -210,23 +204,20 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_shared_by_those_that_hold_nothing() {
-        let (mut framers, mut memory) = ([Framer::new(), Framer::new()], Vec::new());
-        memory.reserve(4_096);
-        let message = b"A x SIP/2.0\r\nl: 0\r\n\r\n";
-        for (at, chunk, holds) in [
-            (0, &message[..], 0),
-            (1, &message[..5], 5),
-            (1, &message[5..], 0),
-            (0, b"\r\n\r\n", 0),
-        ] {
-            let framer = &mut framers[at];
-            framer.lend(&mut memory);
-            framer.push(chunk);
-            while framer.next().is_some() {}
-            framer.give_back(&mut memory);
-            assert_eq!(framer.rest().len(), holds);
-            assert!(framer.buffer.capacity() <= 4 * holds, "{}", framer.buffer.capacity());
+    fn what_has_begun_goes_on_elsewhere() {
+        let mut shared = Framer::new();
+        for cut in 0..TWO.len() {
+            let (mut found, mut own) = (vec![], None);
+            for chunk in [&TWO[..cut], &TWO[cut..]] {
+                let framer = own.as_mut().unwrap_or(&mut shared);
+                framer.push(chunk);
+                while let Some(Ok(frame)) = framer.next() {
+                    found.push(format!("{frame:?}"));
+                }
+                own = framer.split_rest();
+                assert!(shared.is_empty(), "nothing of one stream is left for another");
+            }
+            assert_eq!((found.len(), own.is_none()), (3, true), "cut at {cut}");
         }
     }
 

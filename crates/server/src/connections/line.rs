@@ -6,6 +6,7 @@ use super::web::Web;
 use crate::limits;
 use crate::metrics::{Metrics, count};
 use ringway_core::boundary::TransactionRef;
+use ringway_core::flow::Flow;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
@@ -31,9 +32,10 @@ pub(crate) struct Line {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     stage: Stage,
+    flow: Flow,
     /// Where messages go, once the connection is there.
     pipe: Option<Pipe>,
     /// How a WebSocket carries them.
@@ -87,8 +89,28 @@ pub(crate) struct Glance {
 
 impl Line {
     /// One over which nothing can be written yet.
-    pub(super) fn new(is_proved: bool) -> Self {
-        Self { state: Mutex::new(State { is_proved, ..State::default() }) }
+    pub(super) fn new(flow: Flow, is_proved: bool) -> Self {
+        let (stage, pipe, web, waiting, queued, stuck) = Default::default();
+        let (silence, senders, task) = Default::default();
+        let state = State {
+            stage,
+            flow,
+            pipe,
+            web,
+            waiting,
+            queued,
+            stuck,
+            is_proved,
+            silence,
+            senders,
+            task,
+        };
+        Self { state: Mutex::new(state) }
+    }
+
+    /// Between whom, and by what name of the far side.
+    pub(crate) fn flow(&self) -> Flow {
+        self.state().flow
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -96,8 +118,9 @@ impl Line {
     }
 
     /// From now on it can be written.
-    pub(crate) fn attach(&self, pipe: Pipe, is_web: bool) {
+    pub(crate) fn attach(&self, flow: Flow, pipe: Pipe, is_web: bool) {
         let mut state = self.state();
+        state.flow = flow;
         state.pipe = Some(pipe);
         state.web = is_web.then(Box::default);
     }
