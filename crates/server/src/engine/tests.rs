@@ -7,7 +7,9 @@ use ringway_core::account::{Account, Ha1};
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::flow::{CertifiedName, ConnectionId, SocketId};
 use ringway_core::snapshot::{Peer, Settings};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, Shutdown, TcpStream, UdpSocket};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(10);
@@ -19,16 +21,30 @@ pub(super) fn panic_if_asked(input: &Input<'_>) {
     }
 }
 
+fn user(name: &str) -> AddressOfRecord {
+    AddressOfRecord::from_text(&format!("{name}@example.org")).unwrap()
+}
+
 fn running() -> (Running, UdpSocket) {
+    let running = serving(Transport::Udp, &["bob".to_owned()]);
+    let phone = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    phone.connect(running.listeners()[0].local).unwrap();
+    phone.set_read_timeout(Some(LONG)).unwrap();
+    (running, phone)
+}
+
+fn serving(transport: Transport, users: &[String]) -> Running {
     let loopback = Ipv4Addr::LOCALHOST.into();
-    let bob = AddressOfRecord::from_text("bob@example.org").unwrap();
-    let bob = Account { aor: bob, ha1: Ha1::default(), display_name: "".into(), enabled: true };
-    let running = start(&Startup {
+    let account = |name: &String| {
+        let (ha1, display_name) = (Ha1::default(), "".into());
+        Account { aor: user(name), ha1, display_name, enabled: true }
+    };
+    start(&Startup {
         domains: vec!["example.org".into()],
-        listen: vec![Endpoint { transport: Transport::Udp, address: Some(loopback), port: 0 }],
+        listen: vec![Endpoint { transport, address: Some(loopback), port: 0 }],
         advertise: None,
         data: Data::Memory,
-        accounts: vec![bob],
+        accounts: users.iter().map(account).collect(),
         workers: 1,
         settings: Settings::default(),
         peers: vec![Peer {
@@ -47,11 +63,7 @@ fn running() -> (Running, UdpSocket) {
         origins: crate::ws::Origins::default(),
         control: None,
     })
-    .unwrap();
-    let phone = UdpSocket::bind((loopback, 0)).unwrap();
-    phone.connect(running.listeners()[0].local).unwrap();
-    phone.set_read_timeout(Some(LONG)).unwrap();
-    (running, phone)
+    .unwrap()
 }
 
 fn send(phone: &UdpSocket, method: &str, call: &str, number: u32) {
@@ -114,6 +126,47 @@ fn a18_a_partition_made_anew_keeps_its_bindings() {
     assert_eq!(lock(&engine.partitions[home as usize].node).counters().requests.len(), 1);
     assert_eq!(engine.numbers().counters.requests.get("REGISTER"), Some(&1));
     assert_eq!(engine.locate(&bob), before);
+    running.shutdown(LONG);
+}
+
+/// Not all partitions are asked when a connection ends: those that know it must be.
+#[test]
+fn a_connection_that_ends_is_forgotten_by_every_partition_that_knew_it() {
+    let users: Vec<String> = (0..400).map(|n| format!("user{n}")).collect();
+    let running = serving(Transport::Tcp, &users);
+    let engine = running.engine();
+    let connect = || TcpStream::connect(running.listeners()[0].local).unwrap();
+    // The last one stays, and what it registered.
+    let streams: Vec<TcpStream> = (0..5).map(|_| connect()).collect();
+    let mut homes = BTreeSet::new();
+    for (number, (name, mut stream)) in users.iter().zip(streams.iter().cycle()).enumerate() {
+        homes.insert(engine.place(engine.setup.keys.partition_of(&user(name))));
+        let from = stream.local_addr().unwrap();
+        let request = format!(
+            "REGISTER sip:example.org SIP/2.0\r\n\
+             Via: SIP/2.0/TCP {from};branch=z9hG4bK{number}\r\nMax-Forwards: 70\r\n\
+             From: <sip:{name}@example.org>;tag=a\r\nTo: <sip:{name}@example.org>\r\n\
+             Call-ID: {number}\r\nCSeq: 1 REGISTER\r\n\
+             Contact: <sip:{name}@{from};transport=tcp>\r\nContent-Length: 0\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+    }
+    let there = |name: &String| !engine.locate(&user(name)).is_empty();
+    let until = |wanted: usize| {
+        let end = std::time::Instant::now() + LONG;
+        while users.iter().filter(|name| there(name)).count() != wanted {
+            assert!(std::time::Instant::now() < end, "{wanted} are registered");
+            std::thread::yield_now();
+        }
+    };
+    until(400);
+    assert!(homes.len() > 48, "the users are spread over the partitions");
+    let [first @ .., _last] = &streams[..] else { panic!("there are five") };
+    for (gone, stream) in first.iter().enumerate() {
+        stream.shutdown(Shutdown::Both).unwrap();
+        until(320 - 80 * gone);
+    }
+    assert!(users.iter().skip(4).step_by(5).all(there));
     running.shutdown(LONG);
 }
 
