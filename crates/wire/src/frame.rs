@@ -93,7 +93,7 @@ impl Framer {
                 return self.keep_alive(keep_alive);
             }
             let from = self.looked.saturating_sub(3);
-            let head = memchr::memmem::find(&rest[from..], b"\r\n\r\n").map(|at| from + at + 4);
+            let head = blank_line_end(&rest[from..]).map(|at| from + at);
             let Some(head) = head else {
                 self.looked = rest.len();
                 // A header without end is never answered with a wait without end.
@@ -152,8 +152,13 @@ fn content_length(head: &[u8]) -> Result<usize, FrameError> {
     while at < head.len() {
         let line = &head[at..at + header_end(&head[at..])];
         at += line.len();
+        // Few lines begin as the name or its short name does.
+        if !matches!(line.first(), Some(b'C' | b'c' | b'L' | b'l' | b' ' | b'\t' | b'\r' | b'\n')) {
+            continue;
+        }
         let Some(colon) = memchr::memchr(b':', line) else { continue };
-        if Name::from_bytes(trim(&line[..colon])) != Name::ContentLength {
+        let name = trim(&line[..colon]);
+        if name.len() != 1 && name.len() != 14 || Name::from_bytes(name) != Name::ContentLength {
             continue;
         }
         let value = number(trim(&line[colon + 1..]), u64::from(u32::MAX));
@@ -164,6 +169,17 @@ fn content_length(head: &[u8]) -> Result<usize, FrameError> {
         found = Some(value);
     }
     found.ok_or(FrameError::NoLength)
+}
+
+/// How long the text is up to its first empty line, with that line.
+fn blank_line_end(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr(b'\n', &text[at..])? + 1;
+        if text[at..].starts_with(b"\r\n") && text[..at].ends_with(b"\r\n") {
+            return Some(at + 2);
+        }
+    }
 }
 
 /// The length of the header line that `head` begins with, folds included.
@@ -218,6 +234,61 @@ mod tests {
                 assert!(shared.is_empty(), "nothing of one stream is left for another");
             }
             assert_eq!((found.len(), own.is_none()), (3, true), "cut at {cut}");
+        }
+    }
+
+    /// What the quick ways find is what reading every name would find.
+    #[test]
+    fn a1_the_one_length_is_found_by_whatever_name_it_has() {
+        let slow = |head: &[u8]| {
+            let (mut at, mut found) = (0, vec![]);
+            while at < head.len() {
+                let line = &head[at..at + header_end(&head[at..])];
+                at += line.len();
+                let colon = line.iter().position(|&b| b == b':');
+                let Some((name, value)) = colon.map(|at| line.split_at(at)) else { continue };
+                if Name::from_bytes(trim(name)) == Name::ContentLength {
+                    found.push(number(trim(&value[1..]), u64::from(u32::MAX)));
+                }
+            }
+            found.dedup();
+            match found[..] {
+                [Some(length)] => Ok(length as usize),
+                _ => Err(FrameError::NoLength),
+            }
+        };
+        let pieces = [
+            "l",
+            "L",
+            "Content-Length",
+            "CONTENT-length",
+            "Contact",
+            "Content-Type",
+            "Label",
+            "x",
+            ":",
+            ": 3",
+            " :7",
+            "3",
+            " ",
+            "\t",
+            "\r",
+            "\n",
+            "\r\n",
+            "\r\n",
+            "\r\n\r\n",
+        ];
+        let mut state = 1_u64;
+        for _ in 0..100_000 {
+            let mut head = String::new();
+            while head.len() < 60 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                head += pieces[(state >> 33) as usize % pieces.len()];
+            }
+            let head = head.as_bytes();
+            assert_eq!(content_length(head), slow(head), "{head:?}");
+            let end = head.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4);
+            assert_eq!(blank_line_end(head), end, "{head:?}");
         }
     }
 
