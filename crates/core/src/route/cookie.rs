@@ -84,7 +84,7 @@ pub(crate) fn hop_tag(keys: &Keys, uri: &Uri<'_>) -> Option<Tag> {
     Some(hash as u32 | 1)
 }
 
-const LABEL: &[u8] = b"record-route 2";
+const LABEL: &[u8] = b"record-route 3";
 const MAC_LEN: usize = 16;
 const PLAIN: u8 = 1;
 const FLOW_V4: u8 = 2;
