@@ -1,9 +1,9 @@
 //! What reading a message costs, to be counted by callgrind: reads one message so many times.
 //!
-//! `cost invite|register|ok index|check|fields COUNT`; the difference of two counts, divided by
-//! the difference of their instructions, is the cost of one.
+//! `cost invite|register|ok peek|index|check|fields COUNT`; the difference of two counts, divided
+//! by the difference of their instructions, is the cost of one.
 
-use ringway_wire::{Framing, Index, Message, Name, Uri, parse};
+use ringway_wire::{Framing, Index, Message, Name, Peek, Uri, parse};
 use std::hint::black_box;
 
 const REGISTER: &str = "REGISTER sip:bench.test SIP/2.0\r\n\
@@ -86,6 +86,10 @@ fn main() {
     let mut index = Index::new();
     let mut seen = 0;
     for _ in 0..count {
+        if words[1] == "peek" {
+            black_box(Peek::at(black_box(text.as_bytes())));
+            continue;
+        }
         let message = parse(black_box(text.as_bytes()), &mut index, Framing::Datagram);
         let message = message.expect("a message");
         if words[1] != "index" {

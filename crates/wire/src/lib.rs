@@ -1,7 +1,7 @@
 //! SIP messages as bytes (RFC 3261 §7 and §25).
 //!
 //! ```text
-//! web_socket ──────┐
+//! web_socket ──────┐     peek (what is it worth?)
 //! stream -> frame ─┤
 //! datagram ────────┴-> scan -> check ─> Message ─┬-> what everybody reads: its place is known
 //!                   (positions) (facts)          ├-> other headers, read on demand
@@ -17,6 +17,7 @@ pub mod limits;
 mod error;
 mod class;
 mod frame;
+mod peek;
 mod scan;
 mod name;
 mod message;
@@ -42,6 +43,7 @@ pub use crate::message::{
     Contacts, Framing, Header, Message, StoredMessage, delta_seconds, head_of, parse, split,
 };
 pub use crate::name::{Method, Name};
+pub use crate::peek::Peek;
 pub use crate::scan::Index;
 pub use crate::sdp::{Direction, Media, Sdp};
 pub use crate::uri::{SipUri, TelUri, Uri, equal, unescape};

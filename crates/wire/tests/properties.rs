@@ -2,7 +2,7 @@
 //! our own, each made from a seed that a failure prints.
 
 use ringway_wire::{
-    CSeq, Editor, Frame, Framer, Framing, Index, Message, Name, NameAddr, RequestWriter,
+    CSeq, Editor, Frame, Framer, Framing, Index, Message, Name, NameAddr, Peek, RequestWriter,
     ResponseWriter, Sdp, StoredMessage, Uri, Via, equal, parse, write_ack, write_cancel,
 };
 use std::fs;
@@ -158,6 +158,23 @@ fn facts_agree(message: &Message<'_>, context: &str) {
     }
 }
 
+/// Whatever passes is seen as what it is before it is read.
+fn peek_agrees(message: &Message<'_>, context: &str) {
+    if !message.is_request() || message.check().is_err() {
+        return;
+    }
+    let peek = Peek::at(message.bytes()).expect(context);
+    assert_eq!(peek.method, message.method().as_bytes(), "{context}");
+    assert_eq!(peek.uri, message.request_uri(), "{context}");
+    assert_eq!(peek.call_id, message.call_id(), "{context}");
+    assert_eq!(peek.to_tag, message.to().expect(context).tag(), "{context}");
+    assert_eq!(Some(peek.via), message.header(Name::Via), "{context}");
+    let credentials = [Name::Authorization, Name::ProxyAuthorization];
+    let brought = credentials.iter().any(|name| message.header(*name).is_some());
+    assert_eq!(peek.has_credentials, brought, "{context}");
+    assert_eq!(peek.has_route, message.header(Name::Route).is_some(), "{context}");
+}
+
 fn read_via(via: &Via<'_>) -> usize {
     let numbers = (via.received(), via.rport(), via.ttl());
     via.branch().map_or(0, <[u8]>::len) + via.params.iter().count() + usize::from(numbers.2 > None)
@@ -303,6 +320,7 @@ fn try_all(bytes: &[u8], random: &mut Random, index: &mut Index, context: &str) 
     let Ok(message) = parse(bytes, index, framing) else { return false };
     let seen = read_all(&message);
     facts_agree(&message, context);
+    peek_agrees(&message, context);
     forward(&message, random, context);
     answer(&message, context);
     let stored: StoredMessage = message.to_stored();
