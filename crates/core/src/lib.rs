@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod boundary;
+pub mod overload;
 pub mod node;
 mod waiting;
 mod check;

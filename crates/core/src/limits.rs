@@ -111,3 +111,16 @@ pub const NAT_PING_S: u32 = 25;
 pub const KEEP_ALIVE_SHOWN: Duration = Duration::from_secs(35);
 /// Bytes of a User-Agent kept with a binding, for people to recognise a phone by.
 pub const USER_AGENT_BYTES: usize = 128;
+/// Messages may wait for so long before new work is turned away: as long as a person does not
+/// notice, and long enough that the queue never runs empty while work is turned away.
+pub const OVERLOAD_TARGET: Duration = Duration::from_millis(50);
+/// How often that is looked at: longer than the bursts that pass by themselves, and short against
+/// the first repetition of a request after 500 ms (RFC 3261 §17.1.1.1).
+pub const OVERLOAD_INTERVAL: Duration = Duration::from_millis(100);
+/// A request that has waited for so long has been repeated (RFC 3261 §17.1.1.1: T1).
+pub const OVERLOAD_OLD: Duration = Duration::from_millis(500);
+/// The least part of new work that is let in: with less, nobody would notice that the load is gone.
+pub const OVERLOAD_LEAST_OPEN: f64 = 0.002;
+/// Requests of the last second that may be repetitions of old ones, remembered to see whether they
+/// come again: half a megabyte, and only after an overload.
+pub const OVERLOAD_SEEN: usize = 65_536;
