@@ -1,6 +1,6 @@
 //! A binding: one contact of an address-of-record (RFC 3261 §10).
 
-use crate::flow::Flow;
+use crate::flow::{ConnectionId, Flow};
 use crate::time::Instant;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -30,6 +30,8 @@ pub struct Binding {
     pub expires: Instant,
     /// When it was made or last refreshed.
     pub refreshed: Instant,
+    /// Until when what the store has of it is good: not before `expires` (decision 0024).
+    pub lease_until: Instant,
     /// Call-ID of the REGISTER that wrote it.
     pub call_id: Box<[u8]>,
     /// CSeq number of that REGISTER.
@@ -43,6 +45,47 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// The end of the lease of a binding that is committed now: one interval after its own end.
+    pub fn lease(refreshed: Instant, expires: Instant) -> Instant {
+        expires + expires.since(refreshed)
+    }
+
+    /// Until when its flow is to be guarded. The end of a leased refresh is rounded up to a
+    /// sixteenth of the interval, so that the guard need not hear of each.
+    pub fn guarded_until(&self) -> Instant {
+        if self.lease_until == Self::lease(self.refreshed, self.expires) {
+            return self.expires;
+        }
+        let step = (self.expires.since(self.refreshed).as_micros() / 16).max(1);
+        let rounded = Instant::from_micros(self.expires.as_micros().next_multiple_of(step));
+        rounded.min(self.lease_until).max(self.expires)
+    }
+
+    /// Whether it differs from an older binding in nothing but its times and the numbers of its
+    /// REGISTER.
+    pub fn refreshes(&self, older: &Self) -> bool {
+        let Self { contact, params, instance, reg_id, path, gruus_since, q, .. } = self;
+        let Self { call_id, flow, user_agent, .. } = self;
+        *contact == older.contact
+            && *call_id == older.call_id
+            && *flow == older.flow
+            && (*reg_id, *q, *gruus_since) == (older.reg_id, older.q, older.gruus_since)
+            && *params == older.params
+            && *instance == older.instance
+            && *path == older.path
+            && *user_agent == older.user_agent
+    }
+
+    /// What is left of it when the process that had it is gone: its connection is, and nobody knows
+    /// how much of its lease was used, so all of it counts.
+    #[must_use]
+    pub fn after_restart(&self) -> Self {
+        let mut left = self.clone();
+        left.flow.connection = ConnectionId::NONE;
+        left.expires = left.expires.max(left.lease_until);
+        left
+    }
+
     /// What tells it from the other bindings of its address-of-record: the flow of an outbound
     /// registration, written as `REG-ID INSTANCE`; else the contact URI. No URI begins with a
     /// digit, so neither is ever taken for the other.

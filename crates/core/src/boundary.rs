@@ -263,7 +263,7 @@ pub enum Command {
     /// From now on these are the accounts, domains and rules.
     UseSnapshot(Arc<Snapshot>),
     /// At start: this binding is known from the store.
-    Restore(AddressOfRecord, Binding),
+    Restore(AddressOfRecord, Box<Binding>),
     /// Forget all bindings of this address-of-record; the store is told by the program.
     Forget(AddressOfRecord),
     /// Take no new calls and no new registrations, answer 503 (graceful stop).

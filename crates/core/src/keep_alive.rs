@@ -50,7 +50,7 @@ pub struct Guard {
     pub flow: Flow,
     /// A contact behind it.
     pub contact: Box<[u8]>,
-    /// Until when it is registered.
+    /// Until when it is registered ([`Binding::guarded_until`]).
     pub until: Instant,
     /// Whether the contact says another address than that of the flow.
     pub is_translated: bool,
@@ -72,7 +72,7 @@ impl Guard {
             _ => None,
         };
         let source = SocketAddr::new(flow.remote.ip().to_canonical(), flow.remote.port());
-        let (contact, until) = (binding.contact.clone(), binding.expires);
+        let (contact, until) = (binding.contact.clone(), binding.guarded_until());
         Some(Self { flow, contact, until, is_translated: named != Some(source), is_restored })
     }
 }

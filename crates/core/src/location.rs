@@ -5,6 +5,10 @@
 //! the registrar sees it, so that requests take effect in the order they came; callers do not,
 //! until it is *committed*.
 
+mod lease;
+
+pub use lease::{AtRest, Lease};
+
 use crate::address_of_record::AddressOfRecord;
 use crate::binding::Binding;
 use crate::boundary::Write;
@@ -113,7 +117,9 @@ impl Location {
         self.truth(aor, doubts.chain(proposed).collect(), now)
     }
 
-    fn truth(
+    /// What is true about these bindings of a user, or will be when all is committed that is under
+    /// way.
+    pub fn truth(
         &self,
         aor: &AddressOfRecord,
         keys: BTreeSet<Cow<'_, [u8]>>,

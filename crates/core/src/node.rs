@@ -365,7 +365,7 @@ impl Node {
                 let longest = u64::from(self.snapshot.settings.expires_max_s);
                 binding.expires = binding.expires.min(now + Duration::from_secs(longest));
                 self.guard_elsewhere(now, Guard::of(&binding, true), out);
-                self.location.restore(&aor, binding);
+                self.location.restore(&aor, *binding);
             }
             Command::Forget(aor) => self.forget(&aor, out),
             Command::Drain { retry_after_s } => self.draining = Some(retry_after_s),

@@ -50,6 +50,10 @@ pub struct Registration {
     /// A flow was registered, and the client knows what that means: the answer requires outbound
     /// (RFC 5626 §6).
     pub outbound: bool,
+    /// It moves the end of one binding, asks for no shorter time than before, and changes nothing
+    /// else: if [`Location::lease`](crate::location::Location::lease) covers it, it need not be
+    /// committed.
+    pub refresh: bool,
 }
 
 /// Works out what a REGISTER does to the bindings of `aor`. All of it happens, or nothing.
@@ -75,6 +79,7 @@ pub fn register(
         arrival,
         road: Road::of(request)?,
         outbound: false,
+        asked_until: arrival.now,
         entries: live.map(Entry::known).collect(),
         seen_before: false,
     };
@@ -134,6 +139,8 @@ struct Update<'a> {
     arrival: Arrival,
     road: Road,
     outbound: bool,
+    /// The end that was asked for, of the last contact that is bound.
+    asked_until: Instant,
     entries: Vec<Entry<'a>>,
     seen_before: bool,
 }
@@ -192,7 +199,8 @@ impl Update<'_> {
     /// Step 7, for one contact.
     fn contact(&mut self, contact: &NameAddr<'_>) -> Result<(), Reject> {
         let uri = contact.uri().map_err(|_| Reject::Malformed("Contact"))?;
-        let expires_s = self.expires_s(&contact.params)?;
+        let asked_s = self.asked_s(&contact.params)?;
+        let granted_s = asked_s.saturating_sub(self.spread(asked_s));
         let device = self.road.device(&contact.params)?;
         self.outbound |= device.reg_id > 0 && self.road.knows_outbound();
         let found = self.find(contact.uri, &uri, &device);
@@ -200,7 +208,7 @@ impl Update<'_> {
             self.seen_before = true;
             return Ok(());
         }
-        if expires_s == 0 {
+        if granted_s == 0 {
             if let Some(at) = found {
                 self.entries[at].fate = Fate::Goes;
             }
@@ -211,7 +219,8 @@ impl Update<'_> {
         if !device.instance.is_empty() && !matches!(uri, Uri::Sip(_)) {
             return Err(Reject::ContactNotAllowed);
         }
-        let binding = self.binding(contact, device, expires_s)?;
+        let binding = self.binding(contact, device, granted_s)?;
+        self.asked_until = self.arrival.now + Duration::from_secs(u64::from(asked_s));
         let fate = Fate::Becomes(binding);
         match found {
             Some(at) => self.entries[at].fate = fate,
@@ -267,8 +276,8 @@ impl Update<'_> {
         now
     }
 
-    /// The binding time granted; 0 asks for removal.
-    fn expires_s(&self, params: &Params<'_>) -> Result<u32, Reject> {
+    /// The binding time asked for, as far as it may be granted; 0 asks for removal.
+    fn asked_s(&self, params: &Params<'_>) -> Result<u32, Reject> {
         //= RFC 3261 10.3
         // "If the field value has an "expires" parameter, that value"
         let asked = match params.get(b"expires") {
@@ -284,8 +293,7 @@ impl Update<'_> {
         }
         //= RFC 3261 10.3
         // "The registrar MAY choose an expiration less than the requested"
-        let granted = asked.min(self.settings.expires_max_s);
-        Ok(granted.saturating_sub(self.spread(granted)))
+        Ok(asked.min(self.settings.expires_max_s))
     }
 
     /// What is taken off a binding time: chance enough, and the same for the same request.
@@ -343,7 +351,7 @@ impl Update<'_> {
         &mut self,
         contact: &NameAddr<'_>,
         device: Device,
-        expires_s: u32,
+        granted_s: u32,
     ) -> Result<Binding, Reject> {
         let params = kept_params(&contact.params);
         if contact.uri.len() + params.len() > limits::CONTACT_BYTES {
@@ -355,6 +363,7 @@ impl Update<'_> {
         };
         let Arrival { now, flow, transaction } = self.arrival;
         let user_agent = self.request.header(Name::UserAgent).unwrap_or_default();
+        let expires = now + Duration::from_secs(u64::from(granted_s));
         let user_agent = user_agent.get(..limits::USER_AGENT_BYTES).unwrap_or(user_agent);
         Ok(Binding {
             contact: contact.uri.into(),
@@ -364,8 +373,9 @@ impl Update<'_> {
             reg_id: device.reg_id,
             path: self.road.path.clone(),
             q: q.ok_or(Reject::Malformed("Contact"))?,
-            expires: now + Duration::from_secs(u64::from(expires_s)),
+            expires,
             refreshed: now,
+            lease_until: Binding::lease(now, expires),
             call_id: self.request.call_id().into(),
             cseq: self.cseq,
             transaction,
@@ -384,7 +394,20 @@ impl Update<'_> {
         Ok(())
     }
 
+    /// Whether nothing but the end of one binding moves, and not because less was asked for: what
+    /// chance takes off does not count.
+    fn is_refresh(&self) -> bool {
+        let mut altered = self.entries.iter().filter(|entry| !matches!(entry.fate, Fate::Stays));
+        let (Some(Entry { before: Some(before), fate: Fate::Becomes(new) }), None) =
+            (altered.next(), altered.next())
+        else {
+            return false;
+        };
+        new.refreshes(before) && self.asked_until >= before.expires
+    }
+
     fn finish(self, aor: &AddressOfRecord) -> Registration {
+        let refresh = self.is_refresh();
         let (mut gone, mut put) = (Vec::new(), Vec::new());
         let (mut changes, mut bindings) = (Vec::new(), Vec::new());
         for Entry { before, fate } in self.entries {
@@ -419,7 +442,7 @@ impl Update<'_> {
         writes.extend(put);
         let retransmission = self.seen_before && writes.is_empty();
         let outbound = self.outbound;
-        Registration { writes, changes, bindings, retransmission, outbound }
+        Registration { writes, changes, bindings, retransmission, outbound, refresh }
     }
 }
 

@@ -13,7 +13,7 @@ fn restarted(before: &World, bob: &AddressOfRecord, set_by_s: i64) -> World {
     let now = Instant::from_secs(before.now.as_secs().saturating_add_signed(set_by_s));
     let mut after = world_with(before.setup.listeners.to_vec(), now);
     for binding in before.node.locate(bob, before.now) {
-        after.handle(Input::Commanded(Command::Restore(bob.clone(), binding)));
+        after.handle(Input::Commanded(Command::Restore(bob.clone(), binding.into())));
     }
     after
 }

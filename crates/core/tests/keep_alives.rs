@@ -151,7 +151,7 @@ fn pings_do_not_come_in_bursts() {
         let mut binding = bindings[0].clone();
         binding.flow.remote.set_port(10_000 + n);
         binding.contact = format!("sip:bob@10.0.0.7:{n}").into_bytes().into();
-        world.handle(Input::Commanded(Command::Restore(aor.clone(), binding)));
+        world.handle(Input::Commanded(Command::Restore(aor.clone(), binding.into())));
     }
     let mut per_second = [0; 25];
     for (at, sent) in world.pass(24_999) {

@@ -346,7 +346,7 @@ impl Engine {
             let mut nothing = Outbox::default();
             for (aor, bindings) in node.bindings() {
                 for binding in bindings {
-                    let restore = Command::Restore(aor.clone(), binding.clone());
+                    let restore = Command::Restore(aor.clone(), Box::new(binding.clone()));
                     fresh.handle(now, Input::Commanded(restore), &mut nothing);
                 }
             }

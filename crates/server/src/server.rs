@@ -319,7 +319,7 @@ fn restore(engine: &Engine, store: &mut dyn Store) -> Result<u64, StoreError> {
         }
         restored += 1;
         let owner = aor.clone();
-        engine.command_owner(&owner, Command::Restore(aor, binding), &mut work);
+        engine.command_owner(&owner, Command::Restore(aor, Box::new(binding)), &mut work);
     })?;
     engine.flush(&mut work);
     Ok(restored)

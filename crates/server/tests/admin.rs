@@ -128,13 +128,14 @@ struct Phone {
     socket: UdpSocket,
     server: SocketAddr,
     requests: u32,
+    expires: u32,
 }
 
 impl Phone {
     fn of(server: &Server) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(LONG)).unwrap();
-        Self { socket, server: server.address, requests: 0 }
+        Self { socket, server: server.address, requests: 0, expires: 3_600 }
     }
 
     fn contact(&self) -> String {
@@ -163,8 +164,9 @@ impl Phone {
              Via: SIP/2.0/UDP {local};branch=z9hG4bK{number};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:{user}>;tag=t\r\nTo: <sip:{user}>\r\n\
              Call-ID: {local}\r\nCSeq: {number} REGISTER\r\n\
-             Contact: <{}>\r\n{authorization}Content-Length: 0\r\n\r\n",
-            self.contact()
+             Contact: <{}>;expires={}\r\n{authorization}Content-Length: 0\r\n\r\n",
+            self.contact(),
+            self.expires
         );
         self.socket.send_to(text.as_bytes(), self.server).unwrap();
         let mut buffer = [0; 4_096];
@@ -251,6 +253,34 @@ fn what_was_acknowledged_is_there_after_kill_9() {
         server.kill();
         assert!(home.path("data/ringway.sock").exists(), "what the crash left is no obstacle");
     }
+}
+
+// Decision 0024: a refresh needs no commit of its own, and what it was told holds all the same.
+#[test]
+fn a_refresh_without_a_commit_holds_after_kill_9() {
+    let home = Home::new();
+    let password = home.add("bob@example.org");
+    let server = home.serve();
+    let mut phone = Phone::of(&server);
+    assert_eq!(phone.register("bob@example.org", &password), 200);
+    let log = || std::fs::read(home.path("data/ringway.db-wal")).unwrap();
+    let before = log();
+    thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(phone.register("bob@example.org", &password), 200);
+    assert!(log() == before, "nothing was written for it");
+    let acknowledged = home.json(&["registrations"])[0]["expires_at_s"].as_u64().unwrap();
+    server.kill();
+    let server = home.serve();
+    let rows = home.json(&["registrations"]);
+    assert_eq!(rows[0]["contact"], phone.contact());
+    assert!(rows[0]["expires_at_s"].as_u64().unwrap() >= acknowledged, "{rows}");
+    // It takes itself back, which is committed: nothing comes back after that.
+    phone.server = server.address;
+    phone.expires = 0;
+    assert_eq!(phone.register("bob@example.org", &password), 200);
+    server.kill();
+    let _server = home.serve();
+    assert_eq!(home.json(&["registrations"]), serde_json::json!([]));
 }
 
 #[test]

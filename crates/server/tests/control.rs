@@ -218,6 +218,7 @@ fn a_binding_of_nobody_is_not_brought_back_by_a_new_account() {
         gruus_since: Instant::from_secs(1),
         q: 1000,
         expires: Instant::from_secs(u64::from(u32::MAX)),
+        lease_until: Instant::from_secs(u64::from(u32::MAX)),
         refreshed: Instant::from_secs(1),
         call_id: (*b"c").into(),
         cseq: 1,

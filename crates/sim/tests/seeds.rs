@@ -91,6 +91,7 @@ fn much_happens_in_them() {
                 "a 2xx after a CANCEL",
                 "a lost connection",
                 "an asserted identity",
+                "a leased refresh",
             ],
         ),
         (&all.auth_failures, &["wrong_password", "unknown_user", "replay"]),
@@ -280,7 +281,7 @@ fn another_binding_time_than_the_one_that_is_kept() {
             sip.replace("Contact", &longer);
         })
     });
-    assert!(other.contains("s in the store, not"), "{other}");
+    assert!(other.contains("s here, not"), "{other}");
 }
 
 #[test]

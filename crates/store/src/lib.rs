@@ -53,11 +53,12 @@ pub trait Store: Send {
     /// If they cannot be read.
     fn accounts(&mut self, each: &mut dyn FnMut(Account)) -> Result<(), StoreError>;
 
-    /// Hands out, in no order, every binding that has not ended at `now_s`, in seconds since the
-    /// Unix epoch. Its flow has no connection: those ended with the process that had them. Its
-    /// socket is the listener it came in on; where that is gone, one of the same transport and
-    /// address family, else one of the same family; a binding that none of them can reach is
-    /// passed over.
+    /// Hands out, in no order, every binding whose lease has not ended at `now_s`, in seconds since
+    /// the Unix epoch. It ends with its lease: nobody knows how much of that was used
+    /// ([`Binding::after_restart`]). Its flow has no connection: those ended with the process that
+    /// had them. Its socket is the listener it came in on; where that is gone, one of the same
+    /// transport and address family, else one of the same family; a binding that none of them can
+    /// reach is passed over.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -74,7 +75,7 @@ pub trait Store: Send {
     /// If it can be neither read nor made and kept.
     fn secret(&mut self) -> Result<[u8; 32], StoreError>;
 
-    /// Looks through a part of the bindings for those that ended
+    /// Looks through a part of the bindings for those whose lease ended
     /// [`limits::SWEEP_GRACE_S`] before `now_s` or earlier, and forgets them; tells how many.
     /// Called again and again it comes to all of them.
     ///

@@ -7,7 +7,6 @@ use ringway_core::account::Account;
 use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::binding::Binding;
 use ringway_core::boundary::{CommitToken, Write};
-use ringway_core::flow::ConnectionId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -111,10 +110,8 @@ impl Store for Memory {
     ) -> Result<(), StoreError> {
         let now = moment(now_s);
         for (aor, contacts) in &self.facts().bindings {
-            for binding in contacts.values().filter(|binding| binding.expires > now) {
-                let mut binding = binding.clone();
-                binding.flow.connection = ConnectionId::NONE;
-                each(aor.clone(), binding);
+            for binding in contacts.values().filter(|binding| binding.lease_until > now) {
+                each(aor.clone(), binding.after_restart());
             }
         }
         Ok(())
@@ -135,7 +132,7 @@ impl Store for Memory {
         let mut swept = 0;
         self.facts().bindings.retain(|_, contacts| {
             contacts.retain(|_, binding| {
-                let goes = swept < SWEEP_ROWS && binding.expires <= limit;
+                let goes = swept < SWEEP_ROWS && binding.lease_until <= limit;
                 swept += usize::from(goes);
                 !goes
             });

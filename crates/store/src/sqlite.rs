@@ -22,8 +22,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// What brings a file from each format to the next; the first one makes it.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("sqlite/format-1.sql"), include_str!("sqlite/format-2.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("sqlite/format-1.sql"),
+    include_str!("sqlite/format-2.sql"),
+    include_str!("sqlite/format-3.sql"),
+];
 /// "Ring", in the header of the file.
 const APPLICATION: i64 = 0x5269_6e67;
 const DELETE_BINDING: &str = "DELETE FROM binding WHERE user = ?1 AND domain = ?2 AND key = ?3";
@@ -122,7 +125,7 @@ impl Sqlite {
         let mut ended = Vec::new();
         {
             let mut query = self.connection.prepare_cached(
-                "SELECT user, domain, key, expires FROM binding
+                "SELECT user, domain, key, kept_until FROM binding
                  WHERE (user, domain, key) > (?1, ?2, ?3)
                  ORDER BY user, domain, key LIMIT ?4",
             )?;

@@ -84,7 +84,7 @@ impl World {
         };
         let bob = user("bob");
         let home = world.place(world.setup.keys.partition_of(&bob));
-        let restore = Command::Restore(bob, binding(now));
+        let restore = Command::Restore(bob, binding(now).into());
         world.run(home, Input::Commanded(restore));
         world
     }
@@ -422,6 +422,7 @@ fn binding(now: Instant) -> Binding {
         gruus_since: now,
         q: 1_000,
         expires: now + Duration::from_secs(7_200),
+        lease_until: now + Duration::from_secs(7_200),
         refreshed: now,
         call_id: b"reg".as_slice().into(),
         cseq: 1,

@@ -21,6 +21,7 @@ fn binding(contact: &str, expires: u64, connection: u64) -> Binding {
         gruus_since: Instant::from_secs(1),
         q: 1_000,
         expires: at(expires),
+        lease_until: at(expires),
         refreshed: at(0),
         call_id: Box::default(),
         cseq: 1,

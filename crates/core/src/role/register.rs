@@ -11,7 +11,7 @@ use crate::flow::Flow;
 use crate::identity::{Authentication, Caller, Claim, Side, Verdict};
 use crate::keep_alive::Guard;
 use crate::limits;
-use crate::location::Proposal;
+use crate::location::{AtRest, Lease, Proposal};
 use crate::node::{Node, prove};
 use crate::proxy::record_route;
 use crate::registrar::{self, Arrival, Registration};
@@ -44,8 +44,20 @@ pub(crate) struct Noted {
     number: u64,
 }
 
+/// Why a 200 to a REGISTER may be sent: what it says outlives the process.
+#[expect(dead_code, reason = "what is proved counts, not what is in it")]
+enum Proof {
+    /// The store has just kept it.
+    Committed(CommitToken),
+    /// What the store has is good for so long (`docs/decisions/0024-lease.md`).
+    Leased(Lease),
+    /// It changes nothing, and the store has all that is there.
+    Unchanged(AtRest),
+}
+
 /// What the 200 to a REGISTER tells.
 struct Granted<'a> {
+    _proof: Proof,
     aor: &'a AddressOfRecord,
     bindings: &'a [Binding],
     /// A flow was registered.
@@ -147,15 +159,21 @@ impl Node {
         }
         prove(flow, request, out);
         let registration = registration?;
+        if let Some(mut proof) = self.proof_at_hand(&aor, &registration) {
+            let Registration { changes, bindings, outbound, .. } = registration;
+            tell(&aor, changes, out);
+            if let Proof::Leased(Lease { guard }) = &mut proof {
+                let guard = guard.take();
+                self.guard_elsewhere(now, guard, out);
+            }
+            let granted = Granted { _proof: proof, aor: &aor, bindings: &bindings, outbound };
+            self.send_bindings(now, (flow, request), &granted, out);
+            return Ok(());
+        }
         let Registration { writes: own, changes, bindings: after, outbound, .. } = registration;
         // The answer tells what will be when all before it is kept. So it waits for that, and
         // what is not certain is written with it: should its own commit fail, this is still true.
         let mut writes = self.location.unsettled(&aor, now);
-        if own.is_empty() && writes.is_empty() {
-            let granted = Granted { aor: &aor, bindings: &after, outbound };
-            self.send_bindings(now, (flow, request), &granted, out);
-            return Ok(());
-        }
         if writes.len() > limits::UNSETTLED_CONTACTS_PER_AOR {
             self.note(now, writes, out);
             return Err(Reject::Overloaded);
@@ -171,6 +189,22 @@ impl Node {
             WaitingRegistration { request, flow, aor, proposal, after, outbound, changes };
         self.ask(now, Question::Keep(writes), Waiting::Kept(Box::new(waiting)), out);
         Ok(())
+    }
+
+    /// What lets a REGISTER be answered at once; a refresh is visible then.
+    fn proof_at_hand(
+        &mut self,
+        aor: &AddressOfRecord,
+        registration: &Registration,
+    ) -> Option<Proof> {
+        let at_rest = self.location.at_rest(aor)?;
+        match &registration.writes[..] {
+            [] => Some(Proof::Unchanged(at_rest)),
+            [Write::PutBinding(_, new)] if registration.refresh && !self.is_draining() => {
+                self.location.lease(aor, new, at_rest).map(Proof::Leased)
+            }
+            _ => None,
+        }
     }
 
     fn refuse_replay(
@@ -197,16 +231,13 @@ impl Node {
         &mut self,
         now: Instant,
         mut waiting: WaitingRegistration,
-        _proof: CommitToken,
+        proof: CommitToken,
         out: &mut Outbox,
     ) {
         if !self.location.commit(waiting.proposal) {
             return self.refuse_not_kept(&waiting, out);
         }
-        for (contact, change) in core::mem::take(&mut waiting.changes) {
-            let aor = waiting.aor.clone();
-            out.event(Event::Registration { aor, contact, change });
-        }
+        tell(&waiting.aor, core::mem::take(&mut waiting.changes), out);
         let over = waiting.after.iter().filter(|binding| binding.flow == waiting.flow);
         let longest = over.max_by_key(|binding| binding.expires);
         let guard = longest.and_then(|binding| Guard::of(binding, false));
@@ -214,7 +245,8 @@ impl Node {
         // A slow commit may take longer than a binding had left.
         waiting.after.retain(|binding| binding.expires > now);
         let WaitingRegistration { request, flow, aor, after, outbound, .. } = &waiting;
-        let granted = Granted { aor, bindings: after, outbound: *outbound };
+        let proof = Proof::Committed(proof);
+        let granted = Granted { _proof: proof, aor, bindings: after, outbound: *outbound };
         self.send_bindings(now, (*flow, &request.message()), &granted, out);
     }
 
@@ -317,11 +349,21 @@ impl Node {
         if self.location.next_expiry().is_none_or(|at| at > now) {
             return;
         }
+        let mut leased = Vec::new();
         self.location.expire(now, |aor, binding| {
+            // Who takes it back finds nothing; so the store must not bring it back either.
+            if binding.lease_until > now {
+                leased.push((aor.clone(), binding.clone()));
+            }
             let (aor, contact) = (aor.clone(), binding.contact);
             let change = RegistrationChange::Expired;
             out.event(Event::Registration { aor, contact, change });
         });
+        let truth = leased
+            .iter()
+            .flat_map(|(aor, binding)| self.location.truth(aor, [binding.key()].into(), now));
+        let truth = truth.collect();
+        self.note(now, truth, out);
     }
 
     /// A connection ended: whoever registered over it cannot be reached any more.
@@ -351,6 +393,12 @@ impl Node {
     /// All users and their bindings, in order of their names.
     pub fn bindings(&self) -> Vec<(&AddressOfRecord, &[Binding])> {
         self.location.sorted()
+    }
+}
+
+fn tell(aor: &AddressOfRecord, changes: Vec<(Box<[u8]>, RegistrationChange)>, out: &mut Outbox) {
+    for (contact, change) in changes {
+        out.event(Event::Registration { aor: aor.clone(), contact, change });
     }
 }
 

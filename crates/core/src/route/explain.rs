@@ -164,6 +164,7 @@ mod tests {
             gruus_since: Instant::from_secs(1),
             q,
             expires: Instant::from_secs(9),
+            lease_until: Instant::from_secs(9),
             refreshed: Instant::from_secs(1),
             call_id: [].into(),
             cseq: 1,

@@ -105,9 +105,10 @@ impl Life {
             0 => self.restart_after_a_clock_jump(),
             _ => self.world.restart(),
         }
+        let longest = u64::from(self.snapshot.settings.expires_max_s);
+        let longest = self.world.now() + Duration::from_secs(longest);
+        self.promises.restarted(&self.world, longest);
         if self.clock_jumped {
-            let longest = u64::from(self.snapshot.settings.expires_max_s);
-            let longest = self.world.now() + Duration::from_secs(longest);
             self.promises.clock_was_set(&self.world, longest);
         }
         self.watch.forget();

@@ -22,6 +22,8 @@ pub(crate) struct Promises {
     gone: BTreeMap<Place, (String, u32)>,
     /// All REGISTERs, in the order they came in; the repeated ones, too.
     history: Vec<Ask>,
+    /// Refreshes that were answered without a commit.
+    pub(crate) leased: u64,
 }
 
 /// A REGISTER as it came in.
@@ -58,13 +60,13 @@ struct Promise {
 
 impl Promise {
     /// What an acknowledged binding promises.
-    fn of(world: &World, call_id: &str, stored: &Binding) -> Self {
-        let transport = world.server().listeners()[usize::from(stored.flow.socket.0)].transport;
+    fn of(world: &World, call_id: &str, binding: &Binding) -> Self {
+        let transport = world.server().listeners()[usize::from(binding.flow.socket.0)].transport;
         Self {
             call_id: call_id.to_owned(),
-            until: stored.expires,
+            until: binding.expires,
             since: world.now(),
-            flow: stored.flow,
+            flow: binding.flow,
             uncertain: transport.is_reliable(),
         }
     }
@@ -139,18 +141,44 @@ impl Promises {
                 }
                 return broken(format!("{contact} is not in the store"));
             };
-            let left = stored.expires.since(world.now()).as_micros().div_ceil(1_000_000);
-            if said.get(contact) != Some(&left) {
-                return broken(format!("{contact} has {left} s in the store, not {said:?}"));
-            }
+            let visible = match self.covered((world, &place), stored, said.get(contact)) {
+                Ok(visible) => visible,
+                Err(what) => return broken(format!("{contact} {what}")),
+            };
             if !asked.from.contains(&stored.flow.remote) {
                 let (remote, from) = (stored.flow.remote, &asked.from);
                 return broken(format!("{contact} is kept at {remote}, and was at {from:?}"));
             }
-            let promise = Promise::of(world, id, stored);
+            let promise = Promise::of(world, id, visible.as_ref().unwrap_or(stored));
             self.kept.insert(place, promise);
         }
         Ok(())
+    }
+
+    /// What is visible of a binding that was acknowledged; nothing if its connection has ended
+    /// since. A refresh may be answered by the lease of what is in the store.
+    fn covered(
+        &mut self,
+        (world, place): (&World, &Place),
+        stored: &Binding,
+        said: Option<&u64>,
+    ) -> Result<Option<Binding>, String> {
+        let left = |until: Instant| until.since(world.now()).as_micros().div_ceil(1_000_000);
+        let Some(visible) = shown(world, place) else {
+            let is_covered = said.is_some_and(|said| *said <= left(stored.lease_until));
+            return match stored.flow.transport.is_reliable() && is_covered {
+                true => Ok(None),
+                false => Err(format!("is not visible, and was {said:?}: {stored:?}")),
+            };
+        };
+        if said != Some(&left(visible.expires)) {
+            return Err(format!("has {} s here, not {said:?}", left(visible.expires)));
+        }
+        if visible.expires > stored.lease_until || !visible.refreshes(stored) {
+            return Err(format!("is {visible:?}, and in the store {stored:?}"));
+        }
+        self.leased += u64::from(visible.expires != stored.expires);
+        Ok(Some(visible))
     }
 
     /// Whether another request was about this place since this one came in first.
@@ -213,12 +241,21 @@ impl Promises {
         self.kept.retain(|_, promise| promise.until > now);
     }
 
+    /// The server starts anew: what it has of a binding is good until the end of its lease, and
+    /// never for a shorter time than was acknowledged.
+    pub(crate) fn restarted(&mut self, world: &World, longest: Instant) {
+        for (place, promise) in &mut self.kept {
+            let lease = on_disk(world, place).map_or(promise.until, |stored| stored.lease_until);
+            promise.until = promise.until.max(lease.min(longest));
+        }
+    }
+
     /// The server starts under another clock: what has ended by it may come back or not, and
     /// nothing lives longer than it could have been given now.
     pub(crate) fn clock_was_set(&mut self, world: &World, longest: Instant) {
         self.gone.clear();
         self.kept.retain(|place, promise| {
-            let stored = on_disk(world, place).map_or(promise.until, |binding| binding.expires);
+            let stored = on_disk(world, place).map_or(promise.until, |stored| stored.lease_until);
             promise.until = stored.min(longest);
             promise.until > world.now()
         });
@@ -246,7 +283,7 @@ fn on_disk<'w>(world: &'w World, place: &Place) -> Option<&'w Binding> {
         **owner == aor && *binding.contact == *place.1.as_bytes()
     };
     let found = world.disk.bindings().find(mine).map(|(_, binding)| binding);
-    found.filter(|binding| binding.expires > world.now())
+    found.filter(|binding| binding.lease_until > world.now())
 }
 
 /// The binding as callers see it.

@@ -221,6 +221,7 @@ impl Life {
         self.told.all_ended()?;
         self.count()?;
         self.before.add(&self.counters());
+        self.watch.seen.insert("a leased refresh", self.promises.leased);
         Ok(Report {
             hash: self.hash.finish(),
             messages: self.past.len(),

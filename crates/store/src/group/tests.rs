@@ -157,6 +157,7 @@ fn put(user: &str, contact: &str, cseq: u64) -> Write {
         gruus_since: crate::moment(1),
         q: 1_000,
         expires: crate::moment(9),
+        lease_until: crate::moment(9),
         refreshed: crate::moment(1),
         call_id: [].into(),
         cseq: cseq as u32,

@@ -24,13 +24,13 @@ impl ToSql for Bytes<'_> {
 
 pub(super) const PUT_ACCOUNT: &str = "REPLACE INTO account VALUES (?1,?2,?3,?4,?5,?6,?7)";
 pub(super) const PUT_BINDING: &str = "REPLACE INTO binding
-     VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)";
+     VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)";
 pub(super) const ACCOUNTS: &str =
     "SELECT user, domain, display_name, enabled, ha1_md5, ha1_sha256, ha1_sha512_256 FROM account";
 pub(super) const BINDINGS: &str =
     "SELECT user, domain, contact, params, q, expires, refreshed, call_id, cseq, txn, transport,
-            local, remote, user_agent, instance, reg_id, path, gruus_since
-     FROM binding WHERE expires > ?1";
+            local, remote, user_agent, instance, reg_id, path, gruus_since, kept_until
+     FROM binding WHERE kept_until > ?1";
 
 pub(super) fn put_account(into: &mut CachedStatement<'_>, account: &Account) -> Result<()> {
     into.execute(params![
@@ -72,6 +72,7 @@ pub(super) fn put_binding(
         binding.reg_id,
         Bytes(&binding.path),
         micros(binding.gruus_since),
+        micros(binding.lease_until),
     ])?;
     Ok(())
 }
@@ -97,6 +98,8 @@ pub(super) fn read_binding(
     let Some(socket) = socket_of(listeners, transport, text(row, 11)?, remote) else {
         return Ok(None);
     };
+    // How much of the lease was used, nobody knows: all of it counts.
+    let lease_until = instant(row, 18)?;
     let binding = Binding {
         contact: bytes(row, 2)?.into(),
         params: bytes(row, 3)?.into(),
@@ -105,8 +108,9 @@ pub(super) fn read_binding(
         path: bytes(row, 16)?.into(),
         gruus_since: instant(row, 17)?,
         q: row.get(4)?,
-        expires: instant(row, 5)?,
+        expires: instant(row, 5)?.max(lease_until),
         refreshed: instant(row, 6)?,
+        lease_until,
         call_id: bytes(row, 7)?.into(),
         cseq: row.get(8)?,
         transaction: row.get::<_, i64>(9)?.cast_unsigned(),

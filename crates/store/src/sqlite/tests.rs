@@ -212,7 +212,8 @@ fn a_row_that_makes_no_sense_is_named() {
     beside(folder.path())
         .execute_batch(
             "INSERT INTO binding VALUES ('bob','example.org','sip:b','sip:b','',1000,
-             9000000000000000,1,'c',1,1,'udp','','not an address','','',0,'',1)",
+             9000000000000000,1,'c',1,1,'udp','','not an address','','',0,'',1,
+             9000000000000000)",
         )
         .expect("an administrator can do that");
     let error = store.bindings(0, &mut |_, _| {}).expect_err("nobody can be reached there");
@@ -280,6 +281,7 @@ fn a_file_of_the_first_format_keeps_its_bindings_and_accounts() {
         assert_eq!((&*binding.contact, binding.q), (&b"sip:bob@192.0.2.9"[..], 700));
         assert_eq!((&*binding.params, binding.transaction), (&b";x=\"1\""[..], u64::MAX - 1));
         assert_eq!((binding.reg_id, binding.instance.len(), binding.path.len()), (0, 0, 0));
+        assert_eq!(binding.lease_until, binding.expires, "nothing was leased then");
         assert_eq!(binding.flow.remote, "192.0.2.9:5060".parse().expect("an address"));
         store.check().expect("it is whole");
     }

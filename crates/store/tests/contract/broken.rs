@@ -21,6 +21,7 @@ enum Fault {
     ReversesABatch,
     KeepsTheOldValue,
     ForgetsFlows,
+    ForgetsLeases,
     CutsAtZero,
     CutsLargeValues,
     GivesOutWhatHasEnded,
@@ -31,7 +32,7 @@ enum Fault {
     NewSecretEachTime,
 }
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 18] = [
     Fault::LosesOneWriteInFifty,
     Fault::KeepsHalfABatch,
     Fault::ForgetsAtRestart,
@@ -41,6 +42,7 @@ const FAULTS: [Fault; 17] = [
     Fault::ReversesABatch,
     Fault::KeepsTheOldValue,
     Fault::ForgetsFlows,
+    Fault::ForgetsLeases,
     Fault::CutsAtZero,
     Fault::CutsLargeValues,
     Fault::GivesOutWhatHasEnded,
@@ -92,6 +94,10 @@ impl Broken {
             (Fault::ForgetsFlows, Write::PutBinding(aor, binding)) => {
                 let plain = Binding { reg_id: 0, ..binding.clone() };
                 Some(Write::PutBinding(aor.clone(), plain))
+            }
+            (Fault::ForgetsLeases, Write::PutBinding(aor, binding)) => {
+                let alone = Binding { lease_until: binding.expires, ..binding.clone() };
+                Some(Write::PutBinding(aor.clone(), alone))
             }
             (Fault::CutsAtZero, Write::PutBinding(aor, binding)) => {
                 let length = binding.contact.iter().position(|&byte| byte == 0);

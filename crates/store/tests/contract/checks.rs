@@ -29,6 +29,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("numbers survive to their ends", numbers_survive),
     ("every transport survives", every_transport_survives),
     ("connections do not survive", connections_do_not_survive),
+    ("a binding lives to the end of its lease", a_binding_lives_to_the_end_of_its_lease),
     ("what has ended is not given out", what_has_ended_is_not_given_out),
     ("what ended long ago is swept", what_ended_long_ago_is_swept),
     ("a large batch is one commit", a_large_batch_is_one_commit),
@@ -219,6 +220,7 @@ fn numbers_survive(open: Open<'_>) {
         transaction,
         q: (transaction % 1_001) as u16,
         expires: Instant::from_micros(micros),
+        lease_until: Instant::from_micros(micros),
         refreshed: Instant::from_micros(micros / 3),
         ..binding(contact, 0)
     };
@@ -257,6 +259,19 @@ fn connections_do_not_survive(open: Open<'_>) {
     let mut store = kept(open, &[Write::PutBinding(name("heidi"), phone.clone())]);
     phone.flow.connection = ConnectionId::NONE;
     assert_eq!(bindings(store.as_mut(), 0).into_values().collect::<Vec<_>>(), [phone]);
+}
+
+fn a_binding_lives_to_the_end_of_its_lease(open: Open<'_>) {
+    let lease_until = Instant::from_secs(2_000);
+    let phone = Binding { lease_until, ..binding("sip:leased", 1_000) };
+    let mut store = kept(open, &[Write::PutBinding(name("ivan"), phone)]);
+    let found: Vec<_> = bindings(store.as_mut(), 1_999).into_values().collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].expires, found[0].lease_until), (lease_until, lease_until));
+    assert!(bindings(store.as_mut(), 2_000).is_empty());
+    let grace = limits::SWEEP_GRACE_S;
+    assert_eq!(store.sweep(1_999 + grace).expect("it sweeps"), 0);
+    assert_eq!(store.sweep(2_000 + grace).expect("it sweeps"), 1);
 }
 
 fn what_has_ended_is_not_given_out(open: Open<'_>) {

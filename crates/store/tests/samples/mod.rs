@@ -50,6 +50,7 @@ pub(crate) fn binding(contact: impl AsRef<[u8]>, expires_s: u64) -> Binding {
         gruus_since: Instant::from_secs(1),
         q: 700,
         expires: Instant::from_secs(expires_s),
+        lease_until: Instant::from_secs(expires_s),
         refreshed: Instant::from_micros(5_000_001),
         call_id: (*b"843817637684230@998sdasdh09").into(),
         cseq: u32::MAX / 2,

@@ -43,6 +43,7 @@ fn binding(instance: &str, gruus_since: u64) -> Binding {
         gruus_since: at(gruus_since),
         q: 1_000,
         expires: at(3_600),
+        lease_until: at(3_600),
         refreshed: at(gruus_since),
         call_id: [].into(),
         cseq: 1,
