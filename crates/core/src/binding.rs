@@ -79,11 +79,18 @@ impl Binding {
     /// What is left of it when the process that had it is gone: its connection is, and nobody knows
     /// how much of its lease was used, so all of it counts.
     #[must_use]
-    pub fn after_restart(&self) -> Self {
-        let mut left = self.clone();
-        left.flow.connection = ConnectionId::NONE;
-        left.expires = left.expires.max(left.lease_until);
-        left
+    pub fn after_restart(mut self) -> Self {
+        self.flow.connection = ConnectionId::NONE;
+        self.expires = self.expires.max(self.lease_until);
+        self
+    }
+
+    /// What is left of it where nobody knows any more whether the store has it: no refresh may lean
+    /// on its lease, so the next one is committed.
+    #[must_use]
+    pub fn without_lease(mut self) -> Self {
+        self.lease_until = self.expires;
+        self
     }
 
     /// What tells it from the other bindings of its address-of-record: the flow of an outbound

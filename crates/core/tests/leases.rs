@@ -165,7 +165,7 @@ fn after_a_restart_a_binding_stands_until_the_end_of_its_lease() {
     world.receive(EDGE, &text(2, PHONE, ""));
     let acknowledged = only(&world).expires;
     world.restart();
-    let restored = stored.after_restart();
+    let restored = stored.clone().after_restart();
     assert!(restored.expires >= acknowledged);
     assert_eq!(restored.flow.connection, ConnectionId::NONE);
     world.handle(Input::Commanded(Command::Restore(bob(), restored.into())));
@@ -187,6 +187,29 @@ fn a_lease_from_another_time_covers_nothing() {
     // What it asks for is shorter than what the store gives back, and is committed.
     assert_eq!(statuses(&kept(&mut world)), [200]);
     assert_eq!(only(&world).expires.since(world.now).as_secs(), 600);
+}
+
+// A18: what was in doubt dies with a node that is given up, so nobody may lean on it.
+#[test]
+fn a_node_that_takes_over_leases_only_what_the_store_is_known_to_have() {
+    for in_doubt in [false, true] {
+        let mut world = registered();
+        if in_doubt {
+            assert!(world.receive(EDGE, &text(2, "<sip:bob@10.0.0.8>", "")).is_empty());
+            world.answer(Answer::Failed);
+            assert!(!told(&world).is_empty(), "the store is told the truth");
+        }
+        let survivors = world.node.survivors();
+        let survivors: Vec<_> = survivors.map(|(aor, binding)| (aor.clone(), binding)).collect();
+        assert_eq!(survivors.len(), 1);
+        world.restart();
+        for (aor, binding) in survivors {
+            world.handle(Input::Commanded(Command::Restore(aor, binding.into())));
+        }
+        world.pass(1_000);
+        let sent = world.receive(EDGE, &text(3, PHONE, ""));
+        assert_eq!((sent.is_empty(), world.asks.is_empty()), (in_doubt, !in_doubt));
+    }
 }
 
 #[test]

@@ -344,11 +344,9 @@ impl Engine {
         let fresh = catch_unwind(AssertUnwindSafe(|| {
             let mut fresh = Node::new(setup, self.snapshot());
             let mut nothing = Outbox::default();
-            for (aor, bindings) in node.bindings() {
-                for binding in bindings {
-                    let restore = Command::Restore(aor.clone(), Box::new(binding.clone()));
-                    fresh.handle(now, Input::Commanded(restore), &mut nothing);
-                }
+            for (aor, binding) in node.survivors() {
+                let restore = Command::Restore(aor.clone(), Box::new(binding));
+                fresh.handle(now, Input::Commanded(restore), &mut nothing);
             }
             fresh
         }));

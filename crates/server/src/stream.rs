@@ -15,12 +15,14 @@ use ringway_core::boundary::TransactionRef;
 use ringway_core::flow::Flow;
 use std::cell::RefCell;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::error;
 
 thread_local! {
     /// The connections that a thread serves have none of their own: most are idle.
@@ -116,30 +118,16 @@ impl Future for Life {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
         let life = &mut *self;
-        loop {
-            life.stage = match life.stage {
-                Stage::Begun => match ROOM.with_borrow_mut(|room| life.take(room, 0)) {
-                    Some(end) => life.end(&end),
-                    None => Stage::Open,
-                },
-                Stage::Open => {
-                    let end = ready!(life.go_on(task));
-                    life.end(&end)
-                }
-                Stage::LastWords(until) => {
-                    let over = life.line.poll_over(task);
-                    ready!(life.or_late(over, until, task));
-                    Stage::Leaving(Instant::now() + limits::LAST_WORDS)
-                }
-                Stage::Leaving(until) => {
-                    let shut = life.line.poll_shut(task);
-                    ready!(life.or_late(shut, until, task));
-                    give_up(&life.engine, life.line.flow(), &life.line, life.receivers);
-                    Stage::Over
-                }
-                Stage::Over => return Poll::Ready(()),
-            }
-        }
+        // A18: a panic costs this connection and no other; what is left of it must go.
+        let lived = catch_unwind(AssertUnwindSafe(|| life.live(task)));
+        lived.unwrap_or_else(|_| {
+            count(&life.engine.metrics.panics);
+            let flow = life.line.flow();
+            error!(event = "panic", src = %flow.remote, "a connection is lost to a bug");
+            life.line.cut();
+            give_up(&life.engine, flow, &life.line, u64::MAX);
+            Poll::Ready(())
+        })
     }
 }
 
@@ -166,6 +154,33 @@ impl Life {
             first: taken.then(|| heard + first_message),
             receivers: 0,
             sleep: Box::pin(sleep_until(heard + idle)),
+        }
+    }
+
+    fn live(&mut self, task: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.stage = match self.stage {
+                Stage::Begun => match ROOM.with_borrow_mut(|room| self.take(room, 0)) {
+                    Some(end) => self.end(&end),
+                    None => Stage::Open,
+                },
+                Stage::Open => {
+                    let end = ready!(self.go_on(task));
+                    self.end(&end)
+                }
+                Stage::LastWords(until) => {
+                    let over = self.line.poll_over(task);
+                    ready!(self.or_late(over, until, task));
+                    Stage::Leaving(Instant::now() + limits::LAST_WORDS)
+                }
+                Stage::Leaving(until) => {
+                    let shut = self.line.poll_shut(task);
+                    ready!(self.or_late(shut, until, task));
+                    give_up(&self.engine, self.line.flow(), &self.line, self.receivers);
+                    Stage::Over
+                }
+                Stage::Over => return Poll::Ready(()),
+            }
         }
     }
 
@@ -246,6 +261,8 @@ impl Life {
             }
         }
         let way = Way { engine: &self.engine, flow: self.line.flow(), line: &self.line };
+        #[cfg(test)]
+        assert!(bytes != b"PANIC", "asked to");
         let ran = self.codec.run(&way, bytes, desk);
         self.receivers |= mem::take(&mut desk.work.receivers);
         self.engine.flush(&mut desk.work);

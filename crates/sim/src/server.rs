@@ -111,7 +111,7 @@ impl Server {
         let forgets = disk.flaw == Some(Flaw::Forgets);
         for (aor, binding) in disk.bindings().filter(|_| !forgets) {
             let owner = self.place(self.setup.keys.partition_of(aor));
-            let restore = Command::Restore(aor.clone(), Box::new(binding.after_restart()));
+            let restore = Command::Restore(aor.clone(), Box::new(binding.clone().after_restart()));
             told.extend(self.run(started, owner, Input::Commanded(restore)));
         }
         let events = told.iter().all(|wish| matches!(wish, Wish::Event(..)));

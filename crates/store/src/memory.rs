@@ -111,7 +111,7 @@ impl Store for Memory {
         let now = moment(now_s);
         for (aor, contacts) in &self.facts().bindings {
             for binding in contacts.values().filter(|binding| binding.lease_until > now) {
-                each(aor.clone(), binding.after_restart());
+                each(aor.clone(), binding.clone().after_restart());
             }
         }
         Ok(())

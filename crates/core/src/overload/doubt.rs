@@ -9,6 +9,7 @@
 
 use crate::limits;
 use crate::overload::class::{CLASSES, Class};
+use crate::overload::lot;
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -34,7 +35,7 @@ const STRETCHES: usize = 17;
 /// Whoever comes again within this time is new: the second and the third time (RFC 3261
 /// §17.1.1.1: T1, 2·T1).
 const SOON: Duration = Duration::from_millis(1_200);
-/// Where what was shed is not more than this above what is shed, all are new.
+/// Where no more than this part was shed, all are new.
 const SLACK: f64 = 0.02;
 
 impl Doubt {
@@ -80,8 +81,7 @@ impl Doubt {
 
     /// Whether a request that is not shed now is new, as far as can be told.
     pub(super) fn is_fresh(&mut self, now: Instant, class: Class, lot: u32) -> bool {
-        let share = f64::from(lot) / 4_294_967_296.0;
-        if share >= self.most[class as usize] || self.seen.is_empty() {
+        if lot::share(lot) >= self.most[class as usize] || self.seen.is_empty() {
             return true;
         }
         let place = lot.wrapping_mul(0x9e37_79b9) as usize % self.seen.len();

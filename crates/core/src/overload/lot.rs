@@ -13,6 +13,12 @@ pub struct Lots {
 /// different: behind the shortest request line, and as far as no real request ends.
 const FIRST: usize = 64;
 const WORDS: usize = 35;
+
+/// Which part of all lots is below this one, of 1.
+pub(super) fn share(lot: u32) -> f64 {
+    f64::from(lot) / 4_294_967_296.0
+}
+
 impl Lots {
     /// Lots of this installation.
     pub fn new(keys: &Keys) -> Self {
@@ -36,11 +42,11 @@ impl Lots {
 mod tests {
     use super::*;
 
-    /// Where the words end.
-    const END: usize = FIRST + 4 * WORDS;
-
     use alloc::format;
     use alloc::vec::Vec;
+
+    /// Where the words end.
+    const END: usize = FIRST + 4 * WORDS;
 
     #[test]
     fn lots_are_even_and_the_same_for_the_same() {

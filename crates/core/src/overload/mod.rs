@@ -10,9 +10,9 @@
 //! at while messages do not wait.
 
 mod class;
+mod doubt;
 mod lot;
 mod throttle;
-mod doubt;
 
 pub use class::{CLASSES, Class};
 pub use lot::Lots;

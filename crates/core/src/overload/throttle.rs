@@ -3,6 +3,7 @@
 use crate::limits;
 use crate::overload::class::{CLASSES, Class};
 use crate::overload::doubt::Doubt;
+use crate::overload::lot;
 use crate::time::{Duration, Instant};
 
 /// What becomes of a message.
@@ -103,22 +104,21 @@ impl Throttle {
     /// What becomes of a request that has waited for so long and has drawn this lot. Whoever
     /// repeats a request draws the same lot, so that no repetition gets through by luck.
     pub fn judge(&mut self, (now, waited): (Instant, Duration), class: Class, lot: u32) -> Verdict {
-        let place = class as usize;
-        let share = f64::from(lot) / LOTS;
-        if class == Class::Going || self.open >= 1.0 && !self.doubt.is_any() {
-            self.offered[place] = self.offered[place].saturating_add(1);
-            return Verdict::Admit;
+        let verdict = if class == Class::Going || self.is_open() {
+            Verdict::Admit
+        } else if lot::share(lot) < self.shed(class) {
+            Verdict::Refuse
+        } else if waited > limits::OVERLOAD_OLD || !self.doubt.is_fresh(now, class, lot) {
+            // Whoever sent it has sent it again, or has given up.
+            Verdict::Ignore
+        } else {
+            Verdict::Admit
+        };
+        if verdict != Verdict::Ignore {
+            let offered = &mut self.offered[class as usize];
+            *offered = offered.saturating_add(1);
         }
-        if share < self.shed[place] {
-            self.offered[place] = self.offered[place].saturating_add(1);
-            return Verdict::Refuse;
-        }
-        // Whoever sent it has sent it again, or has given up.
-        if waited > limits::OVERLOAD_OLD || !self.doubt.is_fresh(now, class, lot) {
-            return Verdict::Ignore;
-        }
-        self.offered[place] = self.offered[place].saturating_add(1);
-        Verdict::Admit
+        verdict
     }
 
     /// The part of all requests that is turned away, in percent: what peers are asked to hold
@@ -198,8 +198,6 @@ impl Throttle {
     }
 }
 
-/// Lots are drawn from so many.
-const LOTS: f64 = 4_294_967_296.0;
 /// Waits shorter than this, in seconds, are no queue: it is how long a batch takes.
 const IDLE: f64 = 0.005;
 /// The part that is let in rises by this much in the first interval without a queue …

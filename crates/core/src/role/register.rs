@@ -394,6 +394,18 @@ impl Node {
     pub fn bindings(&self) -> Vec<(&AddressOfRecord, &[Binding])> {
         self.location.sorted()
     }
+
+    /// The bindings for a node that takes over from this one. What the store may not have goes with
+    /// the old node; so nothing is leased there that was not at rest here.
+    pub fn survivors(&self) -> impl Iterator<Item = (&AddressOfRecord, Binding)> {
+        self.bindings().into_iter().flat_map(|(aor, bindings)| {
+            let at_rest = self.location.at_rest(aor).is_some();
+            bindings.iter().cloned().map(move |binding| match at_rest {
+                true => (aor, binding),
+                false => (aor, binding.without_lease()),
+            })
+        })
+    }
 }
 
 fn tell(aor: &AddressOfRecord, changes: Vec<(Box<[u8]>, RegistrationChange)>, out: &mut Outbox) {

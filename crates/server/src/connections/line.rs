@@ -55,10 +55,9 @@ struct State {
     task: Option<Waker>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Stage {
     /// Messages are taken.
-    #[default]
     Open,
     /// None are, and it ends when those that wait are written.
     Closing,
@@ -90,20 +89,18 @@ pub(crate) struct Glance {
 impl Line {
     /// One over which nothing can be written yet.
     pub(super) fn new(flow: Flow, is_proved: bool) -> Self {
-        let (stage, pipe, web, waiting, queued, stuck) = Default::default();
-        let (silence, senders, task) = Default::default();
         let state = State {
-            stage,
+            stage: Stage::Open,
             flow,
-            pipe,
-            web,
-            waiting,
-            queued,
-            stuck,
+            pipe: None,
+            web: None,
+            waiting: VecDeque::new(),
+            queued: 0,
+            stuck: None,
             is_proved,
-            silence,
-            senders,
-            task,
+            silence: None,
+            senders: 0,
+            task: None,
         };
         Self { state: Mutex::new(state) }
     }
@@ -226,6 +223,11 @@ impl Line {
         // What is unread makes the system cut the far side short, unless it has our end by then.
         state.pipe = None;
         Poll::Ready(())
+    }
+
+    /// Lets go of the socket, whatever the far side has still to hear.
+    pub(crate) fn cut(&self) {
+        self.state().pipe = None;
     }
 
     /// Takes nothing more. Hands back whose messages were not delivered, and the partitions that

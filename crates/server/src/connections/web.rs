@@ -20,8 +20,8 @@ pub(crate) struct Web {
 
 impl Default for Web {
     fn default() -> Self {
-        let (heard, binary, pulse) = Default::default();
-        Self { begun: Instant::now(), heard, binary, pulse }
+        let pulse = Pulse::default();
+        Self { begun: Instant::now(), heard: Duration::ZERO, binary: false, pulse }
     }
 }
 

@@ -8,7 +8,7 @@ use ringway_core::address_of_record::AddressOfRecord;
 use ringway_core::flow::{CertifiedName, ConnectionId, SocketId};
 use ringway_core::snapshot::{Peer, Settings};
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpStream, UdpSocket};
 use std::time::Duration;
 
@@ -126,6 +126,31 @@ fn a18_a_partition_made_anew_keeps_its_bindings() {
     assert_eq!(lock(&engine.partitions[home as usize].node).counters().requests.len(), 1);
     assert_eq!(engine.numbers().counters.requests.get("REGISTER"), Some(&1));
     assert_eq!(engine.locate(&bob), before);
+    running.shutdown(LONG);
+}
+
+#[test]
+fn a18_a_panic_outside_of_the_partitions_costs_one_connection() {
+    let running = serving(Transport::Tcp, &[]);
+    let connect = || {
+        let stream = TcpStream::connect(running.listeners()[0].local).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        stream
+    };
+    let (mut lost, mut other) = (connect(), connect());
+    let mut byte = [0; 2];
+    other.write_all(b"\r\n\r\n").unwrap();
+    other.read_exact(&mut byte).unwrap();
+    lost.write_all(b"PANIC").unwrap();
+    assert_eq!(lost.read(&mut byte).unwrap(), 0, "its socket is closed");
+    other.write_all(b"\r\n\r\n").unwrap();
+    other.read_exact(&mut byte).unwrap();
+    assert_eq!(running.engine().metrics().panics.load(Ordering::Relaxed), 1);
+    let end = std::time::Instant::now() + LONG;
+    while running.engine().connections.len() != 1 {
+        assert!(std::time::Instant::now() < end, "it is forgotten");
+        std::thread::yield_now();
+    }
     running.shutdown(LONG);
 }
 

@@ -98,8 +98,6 @@ pub(super) fn read_binding(
     let Some(socket) = socket_of(listeners, transport, text(row, 11)?, remote) else {
         return Ok(None);
     };
-    // How much of the lease was used, nobody knows: all of it counts.
-    let lease_until = instant(row, 18)?;
     let binding = Binding {
         contact: bytes(row, 2)?.into(),
         params: bytes(row, 3)?.into(),
@@ -108,9 +106,9 @@ pub(super) fn read_binding(
         path: bytes(row, 16)?.into(),
         gruus_since: instant(row, 17)?,
         q: row.get(4)?,
-        expires: instant(row, 5)?.max(lease_until),
+        expires: instant(row, 5)?,
         refreshed: instant(row, 6)?,
-        lease_until,
+        lease_until: instant(row, 18)?,
         call_id: bytes(row, 7)?.into(),
         cseq: row.get(8)?,
         transaction: row.get::<_, i64>(9)?.cast_unsigned(),
@@ -123,7 +121,7 @@ pub(super) fn read_binding(
         },
         user_agent: bytes(row, 13)?.into(),
     };
-    Ok(Some((read_name(row)?, binding)))
+    Ok(Some((read_name(row)?, binding.after_restart())))
 }
 
 /// As a column: no time of ours is 292,000 years away.
